@@ -1,0 +1,1 @@
+"""Honest measurement: one fresh process a block."""

@@ -1,0 +1,1 @@
+"""The model graph, its weights, voices and files; nothing runs here."""

@@ -1,0 +1,1 @@
+"""Charts, claims and the rendered report."""

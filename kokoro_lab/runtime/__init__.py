@@ -1,0 +1,1 @@
+"""onnxruntime sessions and the providers that really ran."""

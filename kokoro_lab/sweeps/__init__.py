@@ -1,0 +1,1 @@
+"""Plans, and the notebooks that papermill executes."""
