@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kokoro_lab.errors import SettingError
+from kokoro_lab.measure.cell import (
+    STATES,
+    Block,
+    BlockResult,
+    Cell,
+    GateReading,
+    ModelReading,
+    ProviderReading,
+    QuietReading,
+    Repeat,
+)
+
+cells = st.builds(
+    Cell,
+    model=st.sampled_from(["tiny", "/models/ü.onnx"]),
+    text=st.text(min_size=1, max_size=20),
+    speed=st.floats(0.5, 2.0),
+    provider_options=st.lists(st.tuples(st.text(max_size=4), st.text(max_size=4)), max_size=3).map(tuple),
+    intra_op_threads=st.integers(0, 8),
+    state=st.sampled_from(STATES),
+    repeats=st.integers(1, 9),
+    reference=st.booleans(),
+)
+
+
+def make_block(cell: Cell) -> Block:
+    repeat = Repeat(0, 12.5, 12.0, 1.5, 1.4, 0.009, 0.1, 2.0, 0.1, 9.0, 0.3, 0.5, 210.25, True, "high")
+    result = BlockResult(
+        status="ok",
+        repeats=(repeat,),
+        warmup_ms=(30.0, 12.0),
+        became_steady=True,
+        load_ms={"import": 300.0, "session": 40.0},
+        cold={"file_cache": "not dropped: read-only file system"},
+        rss_peak_mb=300.0,
+        rss_steady_mb=250.0,
+        provider=ProviderReading("cpu", "cpu", 1.0, {"CPUExecutionProvider": 420}),
+        settings_digest="ab" * 32,
+        model=ModelReading("tiny", "00" * 32, "stand-in", "tiny", "fp32"),
+        durations=(2, 3, 1),
+        versions={"python": "3.11"},
+        foreign_modules=("pandas",),
+        energy_source="no RAPL counter on this machine",
+    )
+    quiet = QuietReading(True, "other processes used 9.1 % of the CPU time", 0.091, 0.0, 0.1)
+    gate = GateReading("close", cell.id, ("log-mel distance 1.2 dB",), True, 1.2, 0.5, -21.0)
+    return Block(cell, 10_003, 7, 3, result, quiet, gate, 1, 3, "2026-11-20T00:00:00+00:00", 2.5)
+
+
+@given(cells)
+def test_a_cell_survives_json_with_the_same_id(cell: Cell) -> None:
+    back = Cell.from_dict(json.loads(json.dumps(cell.as_dict())))
+    assert back == cell
+    assert back.id == cell.id
+    assert hash(back) == hash(cell)
+
+
+@given(cells)
+def test_a_block_survives_json(cell: Cell) -> None:
+    block = make_block(cell)
+    assert Block.from_dict(json.loads(json.dumps(block.as_dict()))) == block
+
+
+def test_a_failed_block_survives_json() -> None:
+    block = Block(Cell("tiny", "Hi"), 0, 0, 0, BlockResult("error", "killed"), QuietReading(False))
+    assert Block.from_dict(json.loads(json.dumps(block.as_dict()))) == block
+
+
+def test_the_id_ignores_the_role_and_the_spelling_of_equal_settings_but_nothing_else() -> None:
+    cell = Cell("tiny", "Hi", speed=1.0, provider_options=(("b", "1"), ("a", "2")))
+    assert Cell("tiny", "Hi", speed=1, provider_options=(("a", "2"), ("b", "1")), reference=True).id == cell.id
+    others = [
+        Cell("full", "Hi"),
+        Cell("tiny", "Ho"),
+        Cell("tiny", "Hi", voice="af_bella"),
+        Cell("tiny", "Hi", speed=1.1),
+        Cell("tiny", "Hi", seed=1),
+        Cell("tiny", "Hi", intra_op_threads=1),
+        Cell("tiny", "Hi", graph_level="basic"),
+        Cell("tiny", "Hi", state="cold"),
+        Cell("tiny", "Hi", repeats=6),
+        cell,
+    ]
+    assert len({other.id for other in others}) == len(others)
+
+
+def test_the_id_is_the_same_in_every_process_and_release() -> None:
+    assert Cell("tiny", "Hi").id == "3e03897748c8"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"state": "tepid"}, {"repeats": 0}, {"warmup_cap": 0}, {"intra_op_threads": -1}, {"colour": "blue"}],
+)
+def test_impossible_cells_are_refused_with_the_field_named(wrong: dict[str, object]) -> None:
+    with pytest.raises(SettingError, match=next(iter(wrong))):
+        Cell.from_dict({"model": "tiny", "text": "Hi", **wrong})
