@@ -66,6 +66,8 @@ class Cell:
     """Timed calls a block; a cold block has one, whatever this says."""
     warmup_cap: int = 20
     """Most warm-up calls before a warm block is timed, steady or not."""
+    replica: int = 0
+    """Tells two measurements of one configuration apart: cells that differ in nothing else are an A/A pair."""
     reference: bool = False
     """The cell that the others of the same `gate_key` are gated against; exactly one in such a group."""
 
@@ -256,6 +258,8 @@ class QuietReading:
     """One sentence; empty when clean."""
     other_cpu_share: float | None = None
     """CPU time of processes outside our tree over the CPU time there was."""
+    harness_cpu_share: float | None = None
+    """CPU time of the process that waits for the worker: it must sleep."""
     steal_share: float | None = None
     """CPU time the hypervisor took over the CPU time there was."""
     cpu_pressure: float | None = None
