@@ -1,0 +1,200 @@
+"""What the result tables hold: one Arrow schema a table, with its key and the columns that carry JSON.
+
+    samples     one row a completed repeat
+    cells       one row a block: the configuration, what really ran, status, gate, and how quiet the machine was
+    machines    one row a machine and the software on it, by the hashes of their stable fingerprints
+    verdicts    what may be said of two cells
+    notebooks   one row an execution of a notebook, with its error when it failed
+
+Every row carries `schema_version`, so one table may hold rows of several versions: old rows are brought up to date
+when they are read (see `migrations`), and no file that a report cites is ever rewritten. Times end in _ms or _s,
+memory in _mb (10^6 bytes); shares lie between 0 and 1. A column is nullable only where "not available here" is a
+possible answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+__all__ = ["SCHEMA_VERSION", "STAGES", "TABLES", "TableSchema"]
+
+SCHEMA_VERSION = 1
+"""Version that this package writes; raising it takes a migration of the same number."""
+
+STAGES = ("normalise_ms", "phonemise_ms", "tokenise_ms", "infer_ms", "post_process_ms", "other_ms")
+"""Stage times of one repeat, in the order of the speech river; they add up to the engine's own total."""
+
+TEXT, FLAG = pa.string(), pa.bool_()
+INTEGER, COUNT, REAL = pa.int32(), pa.int64(), pa.float64()
+MOMENT = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """One table: its columns, the columns that identify a row's append, and those that hold JSON text."""
+
+    name: str
+    columns: pa.Schema
+    key: tuple[str, ...]
+    json: tuple[str, ...] = ()
+    partition: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    """Columns that rows are sorted by when they are read."""
+
+
+def _required(kind: pa.DataType, *names: str) -> list[pa.Field]:
+    return [pa.field(name, kind, nullable=False) for name in names]
+
+
+def _optional(kind: pa.DataType, *names: str) -> list[pa.Field]:
+    return [pa.field(name, kind, nullable=True) for name in names]
+
+
+_BLOCK = [
+    *_required(INTEGER, "schema_version"),
+    *_required(TEXT, "run_id", "cell_id"),
+    *_required(INTEGER, "block", "order", "round", "attempt"),
+    *_optional(INTEGER, "replaces"),
+    *_required(MOMENT, "started_at"),
+    *_required(TEXT, "plan", "notebook", "machine_id", "software_id"),
+    *_optional(TEXT, "git_commit"),
+    *_optional(FLAG, "git_dirty"),
+]
+_FACTORS = [
+    *_required(TEXT, "model", "weights", "architecture", "precision", "provider", "provider_options"),
+    *_required(INTEGER, "intra_op_threads"),
+    *_required(TEXT, "graph_level", "text_preset"),
+    *_required(INTEGER, "characters"),
+    *_required(TEXT, "voice"),
+    *_required(REAL, "speed"),
+    *_required(TEXT, "lang"),
+    *_required(COUNT, "seed"),
+    *_required(TEXT, "state"),
+    *_required(INTEGER, "replica"),
+    *_required(FLAG, "reference"),
+    *_required(TEXT, "status", "effective_provider"),
+    *_optional(REAL, "provider_share"),
+]
+_JUDGED = [
+    *_required(FLAG, "contaminated"),
+    *_required(TEXT, "gate"),
+    *_optional(TEXT, "gate_reference"),
+    *_optional(FLAG, "gate_durations_equal"),
+    *_optional(REAL, "gate_log_mel_db"),
+]
+
+_SAMPLES = pa.schema(
+    [
+        *_BLOCK,
+        *_FACTORS,
+        *_required(INTEGER, "repeat"),
+        *_required(REAL, "total_ms", "ttfa_ms", "audio_s", "speech_s", "rtf", *STAGES, "rss_mb"),
+        *_required(FLAG, "steady", "became_steady"),
+        *_required(TEXT, "outlier"),
+        *_JUDGED,
+    ]
+)
+
+_CELLS = pa.schema(
+    [
+        *_BLOCK,
+        *_FACTORS,
+        *_required(TEXT, "error", "text", "configuration", "model_sha256", "settings_digest"),
+        *_required(INTEGER, "samples"),
+        *_required(FLAG, "became_steady"),
+        *_required(TEXT, "warmup_ms", "load_ms", "cold", "nodes", "versions", "foreign_modules"),
+        *_optional(TEXT, "durations"),
+        *_optional(REAL, "rss_peak_mb", "rss_steady_mb", "energy_j"),
+        *_required(TEXT, "energy_source"),
+        *_required(REAL, "wall_s"),
+        *_JUDGED,
+        *_required(TEXT, "gate_reasons"),
+        *_optional(REAL, "gate_peak", "gate_rms_dbfs", "gate_clipped_fraction"),
+        *_optional(FLAG, "gate_finite", "gate_silent"),
+        *_required(TEXT, "contaminated_reason"),
+        *_optional(REAL, "other_cpu_share", "harness_cpu_share", "steal_share"),
+        *_optional(REAL, "cpu_pressure", "memory_pressure", "io_pressure"),
+        *_optional(REAL, "frequency_mhz", "temperature_c"),
+        *_optional(TEXT, "governor"),
+        *_optional(FLAG, "on_battery"),
+        *_required(TEXT, "audio_path"),
+    ]
+)
+
+_MACHINES = pa.schema(
+    [
+        *_required(INTEGER, "schema_version"),
+        *_required(TEXT, "machine_id", "software_id"),
+        *_required(MOMENT, "first_seen_at"),
+        *_required(TEXT, "facts", "software"),
+    ]
+)
+
+_VERDICTS = pa.schema(
+    [
+        *_required(INTEGER, "schema_version"),
+        *_required(TEXT, "run_id", "base_cell", "candidate_cell", "metric", "verdict"),
+        *_required(MOMENT, "made_at"),
+        *_optional(REAL, "ratio", "ratio_low", "ratio_high", "p_value"),
+        *_required(REAL, "minimum_effect", "margin"),
+        *_required(INTEGER, "pairs"),
+        *_required(TEXT, "reason", "details"),
+    ]
+)
+
+_NOTEBOOKS = pa.schema(
+    [
+        *_required(INTEGER, "schema_version"),
+        *_required(TEXT, "run_id", "notebook"),
+        *_required(INTEGER, "attempt"),
+        *_required(TEXT, "plan", "status", "error", "executed"),
+        *_required(MOMENT, "started_at"),
+        *_required(REAL, "wall_s"),
+    ]
+)
+
+TABLES: dict[str, TableSchema] = {
+    table.name: table
+    for table in (
+        TableSchema(
+            "samples",
+            _SAMPLES,
+            ("run_id", "cell_id", "block"),
+            json=("provider_options",),
+            partition=("run_id",),
+            order=("started_at", "run_id", "order", "repeat"),
+        ),
+        TableSchema(
+            "cells",
+            _CELLS,
+            ("run_id", "cell_id", "block"),
+            json=(
+                "provider_options",
+                "configuration",
+                "warmup_ms",
+                "load_ms",
+                "cold",
+                "nodes",
+                "versions",
+                "foreign_modules",
+                "durations",
+                "gate_reasons",
+            ),
+            partition=("run_id",),
+            order=("started_at", "run_id", "order"),
+        ),
+        TableSchema(
+            "machines", _MACHINES, ("machine_id", "software_id"), json=("facts", "software"), order=("first_seen_at",)
+        ),
+        TableSchema(
+            "verdicts",
+            _VERDICTS,
+            ("run_id", "base_cell", "candidate_cell", "metric"),
+            json=("details",),
+            order=("made_at",),
+        ),
+        TableSchema("notebooks", _NOTEBOOKS, ("run_id", "notebook", "attempt"), order=("started_at",)),
+    )
+}

@@ -1,0 +1,250 @@
+"""All result tables under one folder: exactly-once appends, and frames to read.
+
+How an append stays exactly-once. A block touches three tables, and Delta commits one table at a time, so the order
+is the protocol: the machine, then the samples, then the row in `cells`. That last row is the commit mark: a block
+is done when it is there, and readers see the samples of done blocks only. A writer killed before the mark leaves at
+most samples without a mark; the next append of that block replaces them in the same commit. All this happens under
+one file lock, which the kernel releases when its holder dies, so that two writers, or a writer and a resumed run,
+cannot both find a block missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from kokoro_lab.errors import StoreError
+from kokoro_lab.measure.cell import Block
+from kokoro_lab.measure.fingerprint import Fingerprint
+from kokoro_lab.store.rows import RunRecord, cell_row, sample_rows
+from kokoro_lab.store.schema import TABLES
+from kokoro_lab.store.table import Filter, Table, arrow_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["RunRecord", "Store"]
+
+LOCK_TIMEOUT_S = 60.0
+"""An append takes tens of milliseconds; a lock held for a minute is held by something that hangs."""
+
+
+class Store:
+    """The tables under `root`. Reading never creates anything.
+
+    Args:
+        root: folder of the tables, as results/tables.
+        versions: read these table versions instead of the newest; such a store cannot be written to.
+    """
+
+    def __init__(self, root: str | Path, *, versions: Mapping[str, int | None] | None = None) -> None:
+        self.root = Path(root)
+        self._versions = None if versions is None else dict(versions)
+        self._tables = {name: Table(self.root / name, schema) for name, schema in TABLES.items()}
+        self._lock = FileLock(self.root / ".writer.lock", timeout=LOCK_TIMEOUT_S)
+
+    def at(self, versions: Mapping[str, int | None]) -> Self:
+        """The same tables as they were at `versions`, as `versions()` once gave them."""
+        for name in versions:
+            self._table(name)
+        return type(self)(self.root, versions=versions)
+
+    def versions(self) -> dict[str, int | None]:
+        """Newest version of each table, None for one without rows; samples last, so that no cell lacks its samples."""
+        if self._versions is not None:
+            return dict(self._versions)
+        return {name: self._tables[name].version() for name in sorted(TABLES, key=lambda name: name == "samples")}
+
+    def append_block(self, record: RunRecord, block: Block) -> bool:
+        """Keep one finished block; False when it was already there. Safe to repeat, and to be killed in.
+
+        Raises:
+            StoreError: a row does not fit, the folder cannot be written, or another writer held the lock for a minute.
+        """
+        cells = arrow_rows(TABLES["cells"], [cell_row(record, block)])
+        samples = arrow_rows(TABLES["samples"], sample_rows(record, block))
+        key: dict[str, str | int] = {"run_id": record.run_id, "cell_id": block.cell.id, "block": block.block}
+        where = [(name, "=", value) for name, value in key.items()]
+        note = {name: str(value) for name, value in key.items()}
+        with self._writing():
+            if self._tables["cells"].read(where).num_rows:
+                return False
+            if self._tables["samples"].read(where).num_rows:
+                self._tables["samples"].replace(samples, key, note=note)
+            elif samples.num_rows:
+                self._tables["samples"].append(samples, note=note)
+            self._tables["cells"].append(cells, note=note)
+        return True
+
+    def append_machine(self, machine: Fingerprint, software: Fingerprint) -> bool:
+        """Keep the stable fingerprints of one machine and its software; False when the pair is known."""
+        row = {
+            "machine_id": machine.sha,
+            "software_id": software.sha,
+            "facts": machine.facts,
+            "software": software.facts,
+            "first_seen_at": datetime.datetime.now(datetime.UTC),
+        }
+        return self._append_new("machines", [row])
+
+    def append_notebook(
+        self,
+        *,
+        run_id: str,
+        notebook: str,
+        plan: str,
+        status: str,
+        error: str,
+        executed: str,
+        started_at: str,
+        wall_s: float,
+    ) -> int:
+        """Keep how one execution of a notebook ended ("ok", "error" or "interrupted"); returns its attempt, from 0."""
+        where = [("run_id", "=", run_id), ("notebook", "=", notebook)]
+        with self._writing():
+            attempt = int(self._tables["notebooks"].read(where).num_rows)
+            row = {
+                "run_id": run_id,
+                "notebook": notebook,
+                "attempt": attempt,
+                "plan": plan,
+                "status": status,
+                "error": error,
+                "executed": executed,
+                "started_at": datetime.datetime.fromisoformat(started_at),
+                "wall_s": wall_s,
+            }
+            self._tables["notebooks"].append(arrow_rows(TABLES["notebooks"], [row]), note={"run_id": run_id})
+        return attempt
+
+    def append_verdicts(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Keep verdicts, keyed by run, both cells and metric; False when all of them are there."""
+        return self._append_new("verdicts", rows)
+
+    def done(self, run_id: str) -> set[tuple[str, int]]:
+        """(cell id, block) of every block that is kept, whatever its status."""
+        rows = self._tables["cells"].read([("run_id", "=", run_id)], version=self._pinned("cells", None))
+        return set(zip(rows["cell_id"].to_pylist(), rows["block"].to_pylist(), strict=True))
+
+    def rows(self, table: str, *, run_id: str | None = None, version: int | None = None) -> pa.Table:
+        """Rows of one table as Arrow, JSON columns as text; `samples` gives those of done blocks only."""
+        schema = self._table(table).schema
+        where: Filter = () if run_id is None or "run_id" not in schema.columns.names else [("run_id", "=", run_id)]
+        # The marks are read before the samples: samples are committed first, so every mark read finds its samples.
+        marks = self._read("cells", where, None) if table == "samples" else None
+        rows = self._read(table, where, version)
+        if marks is None or not rows.num_rows:
+            return rows
+        keys = list(schema.key)
+        kept = rows.append_column("_row", pa.array(range(rows.num_rows))).join(
+            marks.select(keys), keys=keys, join_type="left semi"
+        )
+        return rows.take(kept["_row"].combine_chunks().sort())
+
+    def frame(self, table: str, *, run_id: str | None = None, version: int | None = None) -> pd.DataFrame:
+        """Rows of one table as a pandas frame, JSON columns decoded."""
+        frame: pd.DataFrame = self.rows(table, run_id=run_id, version=version).to_pandas()
+        for name in TABLES[table].json:
+            frame[name] = [None if not isinstance(value, str) else json.loads(value) for value in frame[name]]
+        return frame
+
+    def samples(self, run_id: str | None = None, version: int | None = None) -> pd.DataFrame:
+        """One row a completed repeat."""
+        return self.frame("samples", run_id=run_id, version=version)
+
+    def cells(self, run_id: str | None = None, version: int | None = None) -> pd.DataFrame:
+        """One row a block."""
+        return self.frame("cells", run_id=run_id, version=version)
+
+    def machines(self, version: int | None = None) -> pd.DataFrame:
+        """One row a machine and its software; `facts` and `software` are their stable fingerprints."""
+        return self.frame("machines", version=version)
+
+    def verdicts(self, run_id: str | None = None, version: int | None = None) -> pd.DataFrame:
+        """One row a comparison."""
+        return self.frame("verdicts", run_id=run_id, version=version)
+
+    def notebooks(self, run_id: str | None = None, version: int | None = None) -> pd.DataFrame:
+        """One row an execution of a notebook."""
+        return self.frame("notebooks", run_id=run_id, version=version)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every run, oldest first: start, blocks by status, samples, models, weights and architectures."""
+        cells = self.cells()
+        summaries = []
+        for run_id, rows in cells.groupby("run_id", sort=False):
+            statuses = rows["status"].value_counts()
+            summaries.append(
+                {
+                    "run_id": str(run_id),
+                    "started_at": rows["started_at"].min().isoformat(),
+                    "plan": str(rows["plan"].iloc[0]),
+                    "notebooks": sorted(set(rows["notebook"])),
+                    "cells": int(rows["cell_id"].nunique()),
+                    "blocks": len(rows),
+                    **{status: int(statuses.get(status, 0)) for status in ("ok", "partial", "unavailable", "error")},
+                    "samples": int(rows["samples"].sum()),
+                    "models": sorted(set(rows["model"])),
+                    "weights": sorted(set(rows["weights"]) - {""}),
+                    "architectures": sorted(set(rows["architecture"]) - {""}),
+                }
+            )
+        return summaries
+
+    def latest_run(self) -> str | None:
+        """The run whose first block started last; None when nothing was measured."""
+        runs = self.runs()
+        return max(runs, key=lambda run: run["started_at"])["run_id"] if runs else None
+
+    def history(self, table: str) -> list[dict[str, Any]]:
+        """Commits of one table, newest first."""
+        return self._table(table).history()
+
+    def _append_new(self, name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+        schema = TABLES[name]
+        candidates = arrow_rows(schema, rows)
+        with self._writing():
+            keys = list(schema.key)
+            known = {tuple(row.values()) for row in self._tables[name].read().select(keys).to_pylist()}
+            fresh = [tuple(row.values()) not in known for row in candidates.select(keys).to_pylist()]
+            if not any(fresh):
+                return False
+            self._tables[name].append(candidates.filter(pa.array(fresh)))
+        return True
+
+    def _read(self, name: str, where: Filter, version: int | None) -> pa.Table:
+        version = self._pinned(name, version)
+        if version is None and self._versions is not None:
+            return TABLES[name].columns.empty_table()
+        return self._tables[name].read(where, version=version)
+
+    def _pinned(self, name: str, version: int | None) -> int | None:
+        return version if version is not None or self._versions is None else self._versions.get(name)
+
+    def _table(self, name: str) -> Table:
+        try:
+            return self._tables[name]
+        except KeyError:
+            raise StoreError(f"There is no table {name!r}: the tables are {', '.join(TABLES)}.") from None
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        if self._versions is not None:
+            raise StoreError("Earlier table versions can be read only: open the store without versions to write.")
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with self._lock:
+                yield
+        except Timeout as error:
+            raise StoreError(
+                f"Another process has been writing to {self.root} for {LOCK_TIMEOUT_S:.0f} s: end it, then try again."
+            ) from error
+        except OSError as error:
+            raise StoreError(f"The results folder {self.root} cannot be written: {error.strerror or error}.") from error

@@ -1,0 +1,184 @@
+"""What the store keeps and gives back."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from store_blocks import RECORD, block, cell, failed
+
+from kokoro_lab.errors import StoreError
+from kokoro_lab.measure.fingerprint import Fingerprint
+from kokoro_lab.store import Store
+from kokoro_lab.store.migrations import Migration, current_rows
+from kokoro_lab.store.schema import SCHEMA_VERSION, TABLES
+from kokoro_lab.store.table import arrow_rows
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "tables")
+
+
+def test_reading_an_empty_store_gives_no_rows_and_creates_nothing(store: Store) -> None:
+    for name in TABLES:
+        assert store.frame(name).empty
+        assert store.history(name) == []
+    assert store.runs() == [] and store.latest_run() is None and store.done("r1") == set()
+    assert set(store.versions().values()) == {None}
+    assert not store.root.exists()
+
+
+def test_a_block_comes_back_as_one_cell_row_and_one_row_a_repeat(store: Store) -> None:
+    assert store.append_block(RECORD, block(0, repeats=3, total_ms=12.5))
+    samples, cells = store.samples("r1"), store.cells("r1")
+    assert list(samples["repeat"]) == [0, 1, 2]
+    assert set(samples["total_ms"]) == {12.5}
+    row = cells.iloc[0]
+    assert (row["status"], row["samples"], row["weights"], row["architecture"]) == ("ok", 3, "stand-in", "tiny")
+    assert row["configuration"] == cell().as_dict()
+    assert row["nodes"] == {"cpu": 7} and row["durations"] == [1, 2, 3] and row["load_ms"] == {"import": 100.0}
+    assert row["gate"] == "equivalent" and row["other_cpu_share"] == 0.01
+    assert math.isnan(row["steal_share"])
+    assert store.done("r1") == {(cell().id, 0)}
+    assert store.done("another") == set()
+
+
+def test_repeating_an_append_changes_nothing_not_even_a_version(store: Store) -> None:
+    store.append_block(RECORD, block(0, total_ms=1.0))
+    before = store.versions()
+    assert store.append_block(RECORD, block(0, total_ms=2.0)) is False
+    assert store.versions() == before
+    assert set(store.samples()["total_ms"]) == {1.0}
+
+
+def test_a_failed_block_has_a_row_with_its_error_and_what_would_have_run(store: Store) -> None:
+    store.append_block(RECORD, failed(status="unavailable"))
+    row = store.cells().iloc[0]
+    assert (row["status"], row["error"], row["samples"]) == ("unavailable", "The provider is not in this build.", 0)
+    assert (row["weights"], row["model_sha256"], row["effective_provider"]) == ("stand-in", "ab" * 32, "")
+    assert store.samples().empty
+    assert store.done("r1") == {(cell(provider="cuda").id, 0)}
+
+
+def test_numbers_that_must_be_there_are_refused_when_missing_or_not_finite(store: Store) -> None:
+    with pytest.raises(StoreError, match="nan in total_ms"):
+        store.append_block(RECORD, block(0, total_ms=math.nan))
+    assert store.done("r1") == set() and store.samples().empty
+
+
+def test_rows_with_unknown_columns_or_wrong_kinds_are_refused() -> None:
+    with pytest.raises(StoreError, match="no column colour"):
+        arrow_rows(TABLES["machines"], [{"colour": "red"}])
+    with pytest.raises(StoreError, match="does not fit"):
+        arrow_rows(TABLES["notebooks"], [{**dict.fromkeys(TABLES["notebooks"].columns.names, "x")}])
+
+
+def test_earlier_versions_read_as_they_were(store: Store) -> None:
+    store.append_block(RECORD, block(0))
+    cited = store.versions()
+    store.append_block(RECORD, block(1))
+    store.append_block(RECORD, failed())
+    then = store.at(cited)
+    assert list(then.samples()["block"].unique()) == [0] and len(then.cells()) == 1
+    assert then.versions() == cited
+    assert len(store.samples(version=cited["samples"])) == 3
+    with pytest.raises(StoreError, match="read only"):
+        then.append_block(RECORD, block(2))
+    with pytest.raises(StoreError, match="version 99"):
+        store.samples(version=99)
+    with pytest.raises(StoreError, match="no version 3"):
+        store.verdicts(version=3)
+
+
+def test_a_version_cited_before_a_table_was_made_stays_empty(store: Store) -> None:
+    cited = store.versions()
+    store.append_block(RECORD, block(0))
+    assert store.at(cited).samples().empty and store.at(cited).cells().empty
+
+
+def test_history_says_which_block_each_commit_brought(store: Store) -> None:
+    store.append_block(RECORD, block(4))
+    newest, *_, first = store.history("samples")
+    assert (newest["block"], newest["run_id"], newest["rows_added"]) == ("4", "r1", 3)
+    assert newest["schema_version"] == str(SCHEMA_VERSION)
+    assert first["version"] == 0 and first["operation"] == "CREATE TABLE"
+
+
+def test_runs_count_blocks_by_status(store: Store) -> None:
+    store.append_block(RECORD, block(0))
+    store.append_block(RECORD, block(1))
+    store.append_block(RECORD, failed(status="unavailable"))
+    (run,) = store.runs()
+    assert (run["run_id"], run["blocks"], run["ok"], run["unavailable"], run["samples"]) == ("r1", 3, 2, 1, 6)
+    assert run["cells"] == 2 and run["weights"] == ["stand-in"] and run["architectures"] == ["tiny"]
+    assert store.latest_run() == "r1"
+
+
+def test_a_machine_is_kept_once_and_again_when_its_software_changed(store: Store) -> None:
+    machine, software = Fingerprint({"cpu": "x"}, "m1"), Fingerprint({"python": "3.11"}, "s1")
+    assert store.append_machine(machine, software)
+    assert not store.append_machine(machine, software)
+    assert store.append_machine(machine, Fingerprint({"python": "3.12"}, "s2"))
+    assert list(store.machines()["facts"]) == [{"cpu": "x"}, {"cpu": "x"}]
+
+
+def test_each_execution_of_a_notebook_is_an_attempt_of_its_own(store: Store) -> None:
+    ending = {"run_id": "r1", "notebook": "providers", "plan": "quick", "executed": "providers.ipynb", "wall_s": 2.0}
+    moment = "2026-11-20T10:00:00+00:00"
+    assert store.append_notebook(**ending, status="error", error="boom", started_at=moment) == 0
+    assert store.append_notebook(**ending, status="ok", error="", started_at=moment) == 1
+    assert sorted(store.notebooks("r1")["attempt"]) == [0, 1]
+
+
+def test_an_unknown_table_is_named_with_those_there_are(store: Store) -> None:
+    with pytest.raises(StoreError, match=r"no table 'sample'.*samples, cells"):
+        store.history("sample")
+
+
+def test_a_folder_that_cannot_be_written_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(tmp_path / "file" / "tables").append_block(RECORD, block(0))
+
+
+def test_damaged_files_are_a_store_error_that_names_the_table(store: Store) -> None:
+    store.append_block(RECORD, block(0))
+    for path in (store.root / "samples").rglob("*.parquet"):
+        path.write_bytes(b"not parquet")
+    with pytest.raises(StoreError, match=r"samples .*cannot be read"):
+        store.samples()
+
+
+def older(rows: pa.Table, version: int) -> pa.Table:
+    index = rows.column_names.index("schema_version")
+    return rows.set_column(index, "schema_version", pa.array([version] * rows.num_rows, pa.int32()))
+
+
+def test_rows_of_several_versions_are_read_as_the_current_one() -> None:
+    table = TABLES["notebooks"]
+    row = dict.fromkeys(table.columns.names, "") | {"attempt": 0, "wall_s": 1.5, "started_at": 0, "run_id": "r1"}
+    rows = arrow_rows(table, [row])
+    seconds = older(rows, 1).rename_columns(["duration_s" if n == "wall_s" else n for n in rows.column_names])
+    rename = Migration(
+        2,
+        "duration_s becomes wall_s",
+        frozenset({"notebooks"}),
+        lambda old: old.append_column("wall_s", old["duration_s"]).drop_columns(["duration_s"]),
+    )
+    both = pa.concat_tables([seconds, older(rows, 2)], promote_options="default")
+    read = current_rows(both, table, migrations=[rename], version=2)
+    assert read["wall_s"].to_pylist() == [1.5, 1.5]
+    assert read.schema.equals(table.columns)
+
+
+def test_rows_of_a_newer_version_and_foreign_tables_are_refused() -> None:
+    table = TABLES["machines"]
+    row = {"machine_id": "m", "software_id": "s", "first_seen_at": 0, "facts": {}, "software": {}}
+    rows = arrow_rows(table, [row])
+    with pytest.raises(StoreError, match="upgrade kokoro-lab"):
+        current_rows(older(rows, SCHEMA_VERSION + 1), table)
+    with pytest.raises(StoreError, match="lacks the columns facts"):
+        current_rows(rows.drop_columns(["facts"]), table)
