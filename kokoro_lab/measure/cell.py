@@ -22,15 +22,19 @@ __all__ = [
     "Block",
     "BlockResult",
     "Cell",
+    "Delivery",
     "GateReading",
     "ModelReading",
     "ProviderReading",
     "QuietReading",
     "Repeat",
+    "Scalar",
     "State",
     "Status",
 ]
 
+Scalar = str | int | float | bool
+Delivery = Literal["whole", "stream"]
 State = Literal["warm", "cold", "cold-process", "cold-session", "cold-shape"]
 Status = Literal["ok", "partial", "unavailable", "error"]
 
@@ -38,6 +42,8 @@ STATES: tuple[State, ...] = ("warm", "cold", "cold-process", "cold-session", "co
 """warm: steady repeats. cold: fresh process, model file dropped from the page cache. cold-process: fresh process,
 file cache as it is. cold-session: a second session in a process that has imports and G2P ready. cold-shape: first
 call of this text in a session warmed up with another length."""
+
+PAIRS = ("provider_options", "engine_settings")  # fields of a cell that hold (name, value) pairs
 
 RETRY_STRIDE = 10_000
 """Attempt a of block b is stored as block a * RETRY_STRIDE + b: (run, cell, block) stays a key, and both are kept."""
@@ -61,6 +67,10 @@ class Cell:
     intra_op_threads: int = 0
     """0: onnxruntime's default, one a physical core."""
     graph_level: str = "all"
+    engine_settings: tuple[tuple[str, Scalar], ...] = ()
+    """Any other fields of EngineConfig that a sweep varies, as (name, value)."""
+    delivery: Delivery = "whole"
+    """whole: `Engine.synthesize`, whose first sample arrives with its last. stream: `Engine.stream`, chunk by chunk."""
     state: State = "warm"
     repeats: int = 5
     """Timed calls a block; a cold block has one, whatever this says."""
@@ -75,9 +85,13 @@ class Cell:
         """Bring equal configurations to one form, so that they get one id; refuse impossible ones."""
         options = tuple(sorted((str(key), str(value)) for key, value in self.provider_options))
         object.__setattr__(self, "provider_options", options)
+        settings = tuple(sorted((str(key), value) for key, value in self.engine_settings))
+        object.__setattr__(self, "engine_settings", settings)
         object.__setattr__(self, "speed", float(self.speed))
         if self.state not in STATES:
             raise SettingError(f"A cell takes a state of {', '.join(STATES)}; got {self.state!r}.")
+        if self.delivery not in ("whole", "stream"):
+            raise SettingError(f"A cell takes a delivery of whole or stream; got {self.delivery!r}.")
         if self.repeats < 1:
             raise SettingError(f"A cell needs repeats of 1 or more; got {self.repeats}.")
         if self.warmup_cap < 1:
@@ -99,9 +113,10 @@ class Cell:
         return (self.text, self.voice, self.speed, self.lang, self.seed)
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready; provider options as a list of [key, value]."""
+        """JSON-ready; provider options and engine settings as lists of [key, value]."""
         values = dataclasses.asdict(self)
-        values["provider_options"] = [list(pair) for pair in self.provider_options]
+        for name in PAIRS:
+            values[name] = [list(pair) for pair in getattr(self, name)]
         return values
 
     @classmethod
@@ -112,7 +127,8 @@ class Cell:
         if unknown:
             raise SettingError(f"A cell has no field {', '.join(unknown)}.")
         taken = dict(values)
-        taken["provider_options"] = tuple((key, value) for key, value in values.get("provider_options", ()))
+        for name in PAIRS:
+            taken[name] = tuple((key, value) for key, value in values.get(name, ()))
         return cls(**taken)
 
 

@@ -26,6 +26,10 @@ cells = st.builds(
     speed=st.floats(0.5, 2.0),
     provider_options=st.lists(st.tuples(st.text(max_size=4), st.text(max_size=4)), max_size=3).map(tuple),
     intra_op_threads=st.integers(0, 8),
+    engine_settings=st.dictionaries(st.text(max_size=4), st.booleans() | st.integers(0, 9) | st.text(max_size=3)).map(
+        lambda settings: tuple(settings.items())
+    ),
+    delivery=st.sampled_from(["whole", "stream"]),
     state=st.sampled_from(STATES),
     repeats=st.integers(1, 9),
     reference=st.booleans(),
@@ -89,18 +93,27 @@ def test_the_id_ignores_the_role_and_the_spelling_of_equal_settings_but_nothing_
         Cell("tiny", "Hi", state="cold"),
         Cell("tiny", "Hi", repeats=6),
         Cell("tiny", "Hi", replica=1),
+        Cell("tiny", "Hi", delivery="stream"),
+        Cell("tiny", "Hi", engine_settings=(("arena", False),)),
         cell,
     ]
     assert len({other.id for other in others}) == len(others)
 
 
 def test_the_id_is_the_same_in_every_process_and_release() -> None:
-    assert Cell("tiny", "Hi").id == "45b2b786974d"
+    assert Cell("tiny", "Hi").id == "50a582677f89"
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"state": "tepid"}, {"repeats": 0}, {"warmup_cap": 0}, {"intra_op_threads": -1}, {"colour": "blue"}],
+    [
+        {"state": "tepid"},
+        {"delivery": "post"},
+        {"repeats": 0},
+        {"warmup_cap": 0},
+        {"intra_op_threads": -1},
+        {"colour": "blue"},
+    ],
 )
 def test_impossible_cells_are_refused_with_the_field_named(wrong: dict[str, object]) -> None:
     with pytest.raises(SettingError, match=next(iter(wrong))):

@@ -1,0 +1,50 @@
+"""Speaks the protocol of kokoro_lab.measure.worker but plays a script: `scripted_worker.py JOB SPAWNED_NS`.
+
+The cell's text says what to do. Every call writes a line to the file that SCRIPT_LOG names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from kokoro_lab.measure.cell import BlockResult, Cell, Repeat
+
+
+def tone(hertz: float) -> np.ndarray:
+    return (0.3 * np.sin(2 * np.pi * hertz * np.arange(12_000) / 24_000)).astype(np.float32)
+
+
+def main() -> None:
+    job = json.loads(Path(sys.argv[1]).read_text())
+    cell = Cell.from_dict(job["cell"])
+    with Path(os.environ["SCRIPT_LOG"]).open("a") as log:
+        log.write(f"{os.getpid()} {os.getppid()} {cell.id} {cell.text}\n")
+    match cell.text.split():
+        case ["sleep", seconds]:
+            time.sleep(float(seconds))
+        case ["die"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case ["raise"]:
+            raise RuntimeError("the dog ate the tensor")
+        case ["nothing"]:
+            return
+        case ["garbage"]:
+            Path(job["result"]).write_text("{")
+            return
+    repeats = tuple(
+        Repeat(i, 10.0, 10.0, 0.5, 0.5, 0.02, 0.0, 0.0, 0.0, 10.0, 0.0, 0.0, 50.0, True) for i in range(cell.repeats)
+    )
+    audio = {"af_wrong": tone(2000.0), "af_silent": np.zeros(12_000, np.float32)}.get(cell.provider, tone(200.0))
+    np.save(job["audio"], audio)
+    durations = (10, 11) if cell.provider == "af_slow" else (10, 10)
+    Path(job["result"]).write_text(json.dumps(BlockResult("ok", repeats=repeats, durations=durations).as_dict()))
+
+
+main()
