@@ -1,0 +1,187 @@
+"""The rows of one run, and which of them may count for what.
+
+Every row stays in the store; a report only says what each may be used for. A block counts for a figure when its
+provider really ran it whole, it was not replaced by a retry, and no other process disturbed it. It is ranked when the
+equivalence gate also found its audio equivalent (or close, in a list of its own). A disturbed block is shown and never
+ranked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+
+from kokoro_lab.errors import NothingMeasuredError
+from kokoro_lab.store.store import Store
+
+__all__ = ["CELL_METRICS", "Evidence", "cell_label", "matching"]
+
+CELL_METRICS = {"rss_peak_mb": "rss_peak_mb", "startup_ms": "startup_ms"}
+"""Metrics with one value a block, kept in the table `cells`: metric -> column."""
+
+READY_STAGES = ("spawn", "import", "model", "session", "voices", "g2p")
+"""Stages of loading that end when the first text can be taken; the first call comes after."""
+
+GATE_OF_REFERENCE = "equivalent"
+"""The reference cell is what the others are compared with, so it is its own equal."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a report is made from: the rows of one run at stated table versions."""
+
+    run_id: str
+    samples: pd.DataFrame
+    """One row a repeat, with `counts` (may be used), `ranked` ("equivalent", "close" or "") and `label`."""
+    cells: pd.DataFrame
+    """One row a block, with the same three columns and `startup_ms`."""
+    machines: Mapping[str, Mapping[str, Any]]
+    """Fingerprint of each machine of the run, by its hash."""
+    versions: Mapping[str, int | None]
+    """Version of each table that was read."""
+    run_dir: Path
+    notebooks: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+
+    @classmethod
+    def load(cls, tables: str | Path, run_id: str = "", versions: Mapping[str, int | None] | None = None) -> Self:
+        """Read one run; the newest when `run_id` is empty.
+
+        Args:
+            tables: folder of the tables; the run's own folder is found beside it, under runs/.
+            run_id: which run.
+            versions: the table versions to read, as a report cites them; the newest when None.
+
+        Raises:
+            NothingMeasuredError: there is no such run, or none of its calls was completed.
+        """
+        live = Store(tables)
+        pinned = dict(versions) if versions is not None else live.versions()
+        store = live.at(pinned)
+        chosen = run_id or store.latest_run()
+        if chosen is None:
+            raise NothingMeasuredError(f"There are no rows under {tables}: run `kokoro-lab sweep` first.")
+        cells = store.cells(chosen)
+        if cells.empty:
+            known = ", ".join(run["run_id"] for run in store.runs()[-5:]) or "none"
+            raise NothingMeasuredError(f"No run is called {chosen!r}: the latest are {known}.")
+        samples = store.samples(chosen)
+        if samples.empty:
+            reasons = sorted(set(cells["error"]) - {""})[:3]
+            raise NothingMeasuredError(
+                f"Run {chosen!r} completed no call in {len(cells)} blocks, so there is nothing to report: "
+                f"{' '.join(reasons) or 'no block gave a reason.'}"
+            )
+        ids = set(cells["machine_id"])
+        machines = {row["machine_id"]: row["facts"] for row in _records(store.machines()) if row["machine_id"] in ids}
+        return cls.of(
+            chosen,
+            samples,
+            cells,
+            machines=machines,
+            versions=pinned,
+            run_dir=Path(tables).resolve().parent / "runs" / chosen,
+            notebooks=_records(store.notebooks(chosen)),
+        )
+
+    @classmethod
+    def of(cls, run_id: str, samples: pd.DataFrame, cells: pd.DataFrame, **rest: Any) -> Self:
+        """Judge the rows of frames that are at hand."""
+        superseded = {(row["cell_id"], int(row["replaces"])) for row in _records(cells) if not pd.isna(row["replaces"])}
+        cells = _judged(cells, superseded)
+        cells["startup_ms"] = [sum(stages.get(name, 0.0) for name in READY_STAGES) for stages in cells["load_ms"]]
+        return cls(run_id, _judged(samples, superseded), cells, **rest)
+
+    def values(self, metric: str) -> pd.DataFrame:
+        """One row a value of `metric`, in column `value`, with the factors and judgements of its block."""
+        frame = self.cells if metric in CELL_METRICS else self.samples
+        frame = frame.assign(value=frame[CELL_METRICS.get(metric, metric)])
+        return frame[frame["value"].notna() & (frame["status"] != "error")]
+
+    def blocks(self, metric: str) -> pd.DataFrame:
+        """One row a block: the median of `metric` in it, with what describes its cell."""
+        values = self.values(metric)
+        keys = ["cell_id", "block"]
+        told = [name for name in DESCRIBING if name in values.columns]
+        grouped = values.groupby(keys, sort=False)
+        return pd.concat([grouped["value"].median(), grouped[told].first()], axis=1).reset_index()
+
+    @property
+    def architectures(self) -> list[str]:
+        """Architectures that were measured: full, tiny."""
+        return sorted(set(self.samples["architecture"]))
+
+    @property
+    def weights(self) -> list[str]:
+        """Kinds of weights that were measured."""
+        return sorted(set(self.samples["weights"]))
+
+    @property
+    def tiny(self) -> bool:
+        """True when no row is of the full architecture."""
+        return "full" not in self.architectures
+
+
+DESCRIBING = (
+    "label",
+    "counts",
+    "ranked",
+    "status",
+    "gate",
+    "contaminated",
+    "superseded",
+    "provider",
+    "intra_op_threads",
+    "graph_level",
+    "precision",
+    "model",
+    "text_preset",
+    "characters",
+    "voice",
+    "speed",
+    "lang",
+    "state",
+    "architecture",
+    "weights",
+    "reference",
+    "order",
+)
+
+
+def matching(frame: pd.DataFrame, filters: Mapping[str, Any]) -> pd.DataFrame:
+    """Rows whose columns have the filters' values; a list stands for any of its values."""
+    for column, wanted in filters.items():
+        frame = frame[frame[column].isin(wanted if isinstance(wanted, list) else [wanted])]
+    return frame
+
+
+def cell_label(row: Mapping[str, Any]) -> str:
+    """What tells a cell from the others of its text: `cpu, 2 threads`; with its share when a provider ran only part."""
+    provider = str(row["provider"])
+    if row["status"] == "partial":
+        share = row.get("provider_share")
+        provider += " in part" if share is None or pd.isna(share) else f" on {100 * float(share):.0f} % of nodes"
+    elif row["status"] == "unavailable":
+        provider += " (unavailable)"
+    threads = int(row["intra_op_threads"])
+    parts = [provider, {0: "default threads", 1: "1 thread"}.get(threads, f"{threads} threads")]
+    if row["graph_level"] != "all":
+        parts.append(f"graph {row['graph_level']}")
+    return ", ".join(parts)
+
+
+def _judged(frame: pd.DataFrame, superseded: set[tuple[str, int]]) -> pd.DataFrame:
+    keys = zip(frame["cell_id"], frame["block"].astype(int), strict=True)
+    replaced = pd.Series([key in superseded for key in keys], index=frame.index, dtype=bool)
+    counts = (frame["status"] == "ok") & ~frame["contaminated"].astype(bool) & ~replaced
+    gate = frame["gate"].mask(frame["reference"].astype(bool) & (frame["gate"] == "none"), GATE_OF_REFERENCE)
+    ranked = gate.where(counts & gate.isin(["equivalent", "close"]), "")
+    labels = [cell_label(row) for row in _records(frame)]
+    return frame.assign(superseded=replaced, counts=counts, gate=gate, ranked=ranked, label=labels)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
