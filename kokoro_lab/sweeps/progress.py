@@ -1,0 +1,80 @@
+"""How far a run is, from the notebook that measures to the terminal that waits: one JSON line an event in a file.
+
+A file, since the notebook's process must not depend on who listens, and a reader that comes later sees what went
+before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from kokoro_lab.measure.cell import Cell
+
+__all__ = ["Listener", "Progress", "ProgressFile", "cell_label"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One event of a run."""
+
+    kind: str
+    """plan, start, finished, retry, budget, enough: as `measure.sampling` has them, and plan before the first."""
+    done: int
+    """Blocks that are kept."""
+    total: int
+    """Blocks that are planned."""
+    message: str = ""
+    status: str = ""
+    """Of the finished block: ok, partial, unavailable or error."""
+
+
+Listener = Callable[[Progress], None]
+
+
+class ProgressFile:
+    """Writes events to a file, and reads those that are new."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._read_to = 0
+
+    def write(self, event: Progress) -> None:
+        """Append one event; a reader sees it at once."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(event), ensure_ascii=False) + "\n")
+
+    def skip(self) -> None:
+        """Leave out what is there already, of an earlier attempt."""
+        if self.path.exists():
+            self._read_to = self.path.stat().st_size
+
+    def new(self) -> Iterator[Progress]:
+        """Events since the last call; half-written lines wait for the next."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._read_to)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._read_to += len(line)
+                yield Progress(**json.loads(line))
+
+
+def cell_label(cell: Cell) -> str:
+    """A cell in a few words, without what is at its default: "short, cpu, 2 threads, cold"."""
+    defaults = Cell(model=cell.model, text="")
+    words = [cell.text_preset or f"{len(cell.text)} characters", cell.provider]
+    words += [f"{key}={value}" for key, value in cell.provider_options]
+    if cell.intra_op_threads:
+        words.append("1 thread" if cell.intra_op_threads == 1 else f"{cell.intra_op_threads} threads")
+    words.append(cell.state)
+    for name in ("graph_level", "voice", "lang", "seed", "replica"):
+        if getattr(cell, name) != getattr(defaults, name):
+            words.append(f"{name.replace('_', ' ')} {getattr(cell, name)}")
+    if cell.speed != defaults.speed:
+        words.append(f"speed {cell.speed:g}")
+    return ", ".join(words)

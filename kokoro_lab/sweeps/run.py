@@ -1,0 +1,189 @@
+"""Measure one job: its cells through sampling into the store, one commit a block.
+
+Called in the notebook's process, which only asks and waits; the timing is done in the worker processes that
+sampling starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from kokoro_lab.errors import KokoroLabError
+from kokoro_lab.measure import fingerprint
+from kokoro_lab.measure.cell import Block, ModelReading
+from kokoro_lab.measure.launch import WORKER_COMMAND
+from kokoro_lab.measure.sampling import Event, sample
+from kokoro_lab.store import RunRecord, Store
+from kokoro_lab.store.places import Results
+from kokoro_lab.sweeps.job import Job, PlannedCell
+from kokoro_lab.sweeps.progress import Listener, Progress, ProgressFile, cell_label
+
+__all__ = ["RunSummary", "measure", "progress_path"]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What came of one call of `measure`."""
+
+    run_id: str
+    planned: int
+    """Blocks that the job plans."""
+    kept: int
+    """Blocks of the job that are in the store now; retries do not count."""
+    measured: int
+    """Blocks that this call measured, retries too."""
+    statuses: dict[str, int] = field(default_factory=dict)
+    """Status -> blocks, of those that this call measured."""
+    stopped: str = ""
+    """Why the plan was not measured to its end (the budget, or enough evidence); empty when it was."""
+    seconds: float = 0.0
+
+    @property
+    def sentence(self) -> str:
+        """What happened, in words."""
+        blocks = "block" if self.measured == 1 else "blocks"
+        words = f"Measured {self.measured} {blocks} in {self.seconds:.0f} s; {self.kept} of {self.planned} are kept"
+        failed = [f"{count} {status}" for status, count in sorted(self.statuses.items()) if status != "ok"]
+        return words + (f" ({', '.join(failed)})" if failed else "") + (f". {self.stopped}" if self.stopped else ".")
+
+
+def progress_path(job: Job) -> Path:
+    """Where `measure` writes the job's progress, and the command line reads it."""
+    return Results(job.results).run(job.run_id) / f"{job.notebook}.progress.jsonl"
+
+
+def measure(
+    job: Job,
+    progress: Listener | None = None,
+    *,
+    worker_command: Sequence[str] = WORKER_COMMAND,
+    lock: Path | None = None,
+) -> RunSummary:
+    """Measure what is missing of a job, and keep every block the moment it is finished.
+
+    A block that fails is kept with its error and the run goes on. The budget counts all blocks of the job that the run
+    has, so that a resumed run does not get it twice; every cell gets one block, whatever the budget says.
+
+    Raises:
+        PlanError: the job's cells cannot be planned.
+        BusyError: another run is measuring on this machine.
+        StoreError: a block could not be kept.
+    """
+    began = time.monotonic()
+    planned = job.planned()
+    folder = Results(job.results).run(job.run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    store = Store(Results(job.results).tables)
+    tell = _teller(job, progress)
+    record = _record(job, store, planned, folder)
+    keys = {(item.cell.id, number) for item in planned for number in range(item.blocks)}
+    mine = {item.cell.id for item in planned}
+    done = {key for key in store.done(job.run_id) if key[0] in mine}
+    tell(Progress("plan", len(keys & done), len(keys)))
+
+    measured: list[Block] = []
+    stopped = ""
+
+    def on_event(event: Event) -> None:
+        nonlocal stopped
+        if event.kind in ("budget", "enough"):
+            stopped = event.message
+        if event.kind != "finished":
+            words = f"{cell_label(event.cell)}: {event.message}" if event.cell else event.message
+            tell(Progress(event.kind, len(keys & done), len(keys), words))
+
+    def keep(blocks: int, taken: Collection[tuple[str, int]], budget_s: float) -> None:
+        cells = [item.cell for item in planned]
+        source = sample(
+            cells,
+            blocks=blocks,
+            seed=job.order_seed,
+            run_dir=folder,
+            done=taken,
+            budget_s=budget_s,
+            on_event=on_event,
+            retries=job.retries,
+            worker_command=worker_command,
+            lock=lock,
+        )
+        # Closed at once when anything goes wrong: it holds the machine's lock for as long as it lives.
+        with contextlib.closing(cast("Generator[Block]", source)):
+            for block in source:
+                store.append_block(record, block)
+                done.add(block.key)
+                measured.append(block)
+                words = cell_label(block.cell) + (f": {block.result.error}" if block.result.error else "")
+                tell(Progress("finished", len(keys & done), len(keys), words, block.result.status))
+
+    if not keys <= done:
+        most = max(item.blocks for item in planned)
+        surplus = {(item.cell.id, number) for item in planned for number in range(item.blocks, most)}
+        keep(most, done | surplus, max(0.0, job.budget_s - _spent_s(store, job.run_id, mine)))
+        # Sampling takes a cell with surplus blocks for one that was measured; the budget must not leave it without any.
+        if mine - {cell_id for cell_id, _ in done}:
+            keep(1, done, 0.0)
+    return RunSummary(
+        run_id=job.run_id,
+        planned=len(keys),
+        kept=len(keys & done),
+        measured=len(measured),
+        statuses=dict(Counter(block.result.status for block in measured)),
+        stopped=stopped,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _teller(job: Job, progress: Listener | None) -> Callable[[Progress], None]:
+    file = ProgressFile(progress_path(job))
+
+    def tell(event: Progress) -> None:
+        file.write(event)
+        if progress is not None:
+            progress(event)
+
+    return tell
+
+
+def _record(job: Job, store: Store, planned: Sequence[PlannedCell], folder: Path) -> RunRecord:
+    machine, software, code = fingerprint.machine(), fingerprint.software(), fingerprint.code()
+    store.append_machine(machine, software)
+    return RunRecord(
+        run_id=job.run_id,
+        plan=job.plan,
+        notebook=job.notebook,
+        machine_id=machine.sha,
+        software_id=software.sha,
+        git_commit=code.facts["commit"],
+        git_dirty=code.facts["dirty"],
+        run_dir=str(folder),
+        models={name: reading for name in {item.cell.model for item in planned} if (reading := _model(name))},
+    )
+
+
+def _model(name: str) -> ModelReading | None:
+    """What a model name stands for, built now if need be, so that no block pays for it; None when there is none."""
+    from kokoro_lab.models.catalog import resolve
+
+    try:
+        file: Any = resolve(name)
+    except KokoroLabError:
+        return None  # each block of it fails with that error, and is kept
+    return ModelReading(
+        name=file.name,
+        sha256=file.sha256,
+        weights=file.weights,
+        architecture=file.architecture,
+        precision=file.precision,
+    )
+
+
+def _spent_s(store: Store, run_id: str, cells: Collection[str]) -> float:
+    """Seconds that the run's kept blocks of these cells took."""
+    rows = store.cells(run_id)
+    return float(rows.loc[rows["cell_id"].isin(list(cells)), "wall_s"].sum())
