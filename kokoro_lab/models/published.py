@@ -1,0 +1,49 @@
+"""The catalogue of published files (data/models.json): a file is what its SHA-256 says it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from kokoro_lab.paths import data_folder
+
+__all__ = ["PublishedFile", "published_models", "published_voice_sums"]
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file somebody published, with where it was seen."""
+
+    name: str
+    url: str
+    bytes: int
+    sha256: str
+    precision: str
+
+
+def published_models() -> dict[str, PublishedFile]:
+    """SHA-256 -> published model file."""
+    return {file.sha256: file for file in _files("models")}
+
+
+def published_voice_sums() -> frozenset[str]:
+    """SHA-256 of the published voice packs."""
+    return frozenset(file.sha256 for file in _files("voices"))
+
+
+@cache
+def _files(kind: str) -> tuple[PublishedFile, ...]:
+    catalogue: dict[str, Any] = json.loads((data_folder() / "models.json").read_text(encoding="utf-8"))
+    hosts = catalogue["hosts"]
+    return tuple(
+        PublishedFile(
+            entry["name"],
+            hosts.get(entry["host"], "") + entry["file"],
+            entry["bytes"],
+            entry["sha256"],
+            entry.get("precision", "fp32"),
+        )
+        for entry in catalogue[kind]
+    )
