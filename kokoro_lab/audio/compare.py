@@ -212,10 +212,12 @@ def _alignment(
         edges = np.concatenate(([0], np.cumsum(np.asarray(reference, dtype=np.int64)))) * per_token
         other_edges = np.concatenate(([0], np.cumsum(np.asarray(candidate, dtype=np.int64)))) * per_token
         if edges[-1] == frames and other_edges[-1] == other_frames:
-            places = np.interp(np.arange(frames) + 0.5, edges, other_edges)
-            return np.minimum(places.astype(np.int64), other_frames - 1)
-    places = (np.arange(frames) + 0.5) * other_frames / frames
-    return np.minimum(places.astype(np.int64), other_frames - 1)
+            return _indices(np.interp(np.arange(frames) + 0.5, edges, other_edges), other_frames)
+    return _indices((np.arange(frames) + 0.5) * other_frames / frames, other_frames)
+
+
+def _indices(places: npt.NDArray[np.float64], frames: int) -> npt.NDArray[np.int64]:
+    return np.minimum(places.astype(np.int64), np.int64(frames - 1))
 
 
 def _distance(a: Samples, b: Samples) -> float:

@@ -1,0 +1,52 @@
+"""Japanese and Mandarin, by the packages that misaki uses for them when they are installed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from kokoro_lab.errors import LanguageError, PhonemizeError
+from kokoro_lab.text.links import spans
+from kokoro_lab.text.words import Phonemized, Piece, assemble
+
+__all__ = ["CjkPhonemizer"]
+
+
+class CjkPhonemizer:
+    """ja or zh: whole stretches of text at a time, since these scripts put no space between words."""
+
+    def __init__(self, lang: str) -> None:
+        self.lang = lang
+        self._lock = threading.Lock()
+        try:
+            if lang == "ja":
+                from misaki.ja import JAG2P
+
+                self._g2p: Any = JAG2P()
+            else:
+                from misaki.zh import ZHG2P
+
+                self._g2p = ZHG2P()
+        except ImportError as error:
+            name = {"ja": "Japanese", "zh": "Mandarin"}[lang]
+            raise LanguageError(f"{name} needs the package {error.name}; install misaki[{lang}]") from error
+
+    def phonemize(self, text: str) -> Phonemized:
+        """Phonemes of normalised text. Raises PhonemizeError."""
+        return assemble(self._pieces(text))
+
+    def _pieces(self, text: str) -> Iterator[Piece]:
+        for span in spans(text):
+            if span.ipa is not None:
+                yield Piece(span.text, span.ipa, "user", False)
+            elif span.text.strip():
+                yield Piece(span.text, self._phonemes(span.text), "package", span.text[0].isspace())
+
+    def _phonemes(self, text: str) -> str:
+        try:
+            with self._lock:
+                phonemes, _ = self._g2p(text)
+        except Exception as error:  # these packages raise whatever their dictionaries do
+            raise PhonemizeError(f"{self.lang} text {text[:40]!r} could not be phonemised: {error!r}") from error
+        return str(phonemes).strip()

@@ -1,0 +1,41 @@
+"""`[word](/ipa/)`: how a word is to be pronounced, said in the text itself.
+
+`[word](2)` raises the stress of a word and `[word](-1)` lowers it, as misaki has it; SSML emphasis becomes that. Other
+links of Markdown are not ours: they stay text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+__all__ = ["LINK", "Span", "spans"]
+
+LINK = re.compile(r"\[(?P<text>[^\[\]\n]{1,200})\]\((?:/(?P<ipa>[^/()\n]{1,200})/|(?P<stress>[+-]?(?:[012]|0\.5)))\)")
+
+
+class Span(NamedTuple):
+    """A stretch of text, with the pronunciation that was asked for if one was."""
+
+    text: str
+    ipa: str | None = None
+    stress: float | None = None
+
+    @property
+    def linked(self) -> bool:
+        """Whether a link made it: its text must reach the phonemizer as it is."""
+        return self.ipa is not None or self.stress is not None
+
+
+def spans(text: str) -> Iterator[Span]:
+    """`text` in stretches, in order; joined, their texts are `text` with every link replaced by its word."""
+    position = 0
+    for match in LINK.finditer(text):
+        if match.start() > position:
+            yield Span(text[position : match.start()])
+        stress = match["stress"]
+        yield Span(match["text"], match["ipa"], None if stress is None else float(stress))
+        position = match.end()
+    if position < len(text):
+        yield Span(text[position:])

@@ -1,0 +1,126 @@
+"""Where text may be cut: at sentence ends first, then at clauses, then between words.
+
+A dot in a number, a version, a URL, an e-mail address or an abbreviation ends nothing: a mark counts only where white
+space follows it, and a dot only where what stands before it is not an abbreviation or an initial.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from kokoro_lab.text.links import LINK
+from kokoro_lab.text.sanitize import sanitize
+
+__all__ = ["MAX_SENTENCE", "Sentence", "clause_end", "sentences", "word_end"]
+
+MAX_SENTENCE = 1_000  # characters; what no mark ends by then is cut anyway, so that work per segment stays bounded
+BLOCK = 4_096  # characters sanitised at a time, so that the first sentence of a megabyte does not wait for the last
+SHORT_LINE = 50  # characters; a shorter line is a heading, a list item or verse: its end ends a sentence
+LIST_DIGITS = 3  # "12." at the front of a line numbers a list item
+
+_END = re.compile(r"[.!?…]+[\"”')\]]*(?=\s)")
+_CLAUSE = re.compile(r"(?:[,;:]|(?<=\s)[-–]|—)[\"”')]*\s+|—")
+_SPACE = re.compile(r"\s+")
+_FOLLOWED = (
+    "mr mrs ms dr prof rev hon gen col capt lt sgt st mt ft messrs mme mlle sra dra "
+    "no nos vol vols fig figs eq sec ch pp p vs cf eg e.g ie i.e approx dept est "
+    "jan feb mar apr jun jul aug sept sep oct nov dec mon tue tues wed thu thur thurs fri sat sun"
+)
+_NEVER = frozenset(_FOLLOWED.split())
+"""Abbreviations that something always follows."""
+_SOMETIMES = frozenset({"etc", "inc", "ltd", "co", "corp", "jr", "sr", "al", "ave", "blvd", "rd"})
+"""Abbreviations that may also be the last word of a sentence: then a capital follows. So may "a.m." and "U.S."."""
+_DOTTED = re.compile(r"(?:[a-z]+\.)+[a-z]+")
+
+
+class Sentence(NamedTuple):
+    """A sanitised sentence, or as much of one as fits."""
+
+    text: str
+    paragraph_end: bool
+
+
+class _Block(NamedTuple):
+    text: str
+    glued: bool
+    """It continues the word that the block before ended with."""
+    ends: bool
+    """A sentence must end with it."""
+
+
+def sentences(text: str) -> Iterator[Sentence]:
+    """The sentences of `text`, one after another; a block of the text is touched only when it is reached."""
+    rest = ""
+    for block in _blocks(text):
+        clean = sanitize(block.text)
+        rest += clean if block.glued or not rest else f" {clean}"
+        while rest:
+            end = _sentence_end(rest[: MAX_SENTENCE + 1])
+            if end is None and len(rest) > MAX_SENTENCE:
+                end = clause_end(rest[:MAX_SENTENCE], MAX_SENTENCE) or word_end(rest[:MAX_SENTENCE], MAX_SENTENCE)
+                end = end or MAX_SENTENCE
+            if end is None and not block.ends:
+                break
+            sentence, rest = rest[:end], rest[len(rest) if end is None else end :].lstrip()
+            yield Sentence(sentence.strip(), block.ends and not rest)
+
+
+def clause_end(text: str, near: int) -> int | None:
+    """Where the clause that ends nearest to `near` ends, None where there is none to cut at."""
+    return _nearest(_CLAUSE, text, near)
+
+
+def word_end(text: str, near: int) -> int | None:
+    """Where the word that ends nearest to `near` ends, None when it is all one word."""
+    return _nearest(_SPACE, text, near)
+
+
+def _nearest(boundary: re.Pattern[str], text: str, near: int) -> int | None:
+    links = [match.span() for match in LINK.finditer(text)]
+    ends = (match.end() for match in boundary.finditer(text))
+    usable = [end for end in ends if end < len(text) and not any(start < end < stop for start, stop in links)]
+    return min(usable, key=lambda end: abs(end - near), default=None)
+
+
+def _sentence_end(text: str) -> int | None:
+    for match in _END.finditer(text):
+        if match[0][0] != "." or not _continues(text, match.start(), match.end()):
+            return match.end()
+    return None
+
+
+def _continues(text: str, dot: int, end: int) -> bool:
+    """Whether the sentence goes on after the dot at `dot`."""
+    start = max(text.rfind(" ", 0, dot), text.rfind("\n", 0, dot)) + 1
+    word = text[start:dot].lstrip("(\"“'[").lower()
+    following = text[end:].lstrip("\"“'( ")[:1]
+    if word in _NEVER or (len(word) == 1 and word.isalpha() and word != "i"):
+        return True
+    if word in _SOMETIMES or _DOTTED.fullmatch(word):
+        return not following.isupper()
+    if start == 0 and word.isdigit() and len(word) <= LIST_DIGITS:
+        return True
+    return following.islower()
+
+
+def _blocks(text: str) -> Iterator[_Block]:
+    """Stretches of one line each, and of at most BLOCK characters."""
+    position, glued = 0, False
+    while position < len(text):
+        newline = text.find("\n", position, position + BLOCK)
+        if newline >= 0:
+            line = text[position:newline]
+            blank = not text[newline + 1 : newline + 1 + BLOCK].lstrip(" \t\r").strip("\n")[:1]
+            following = text[newline + 1 : newline + 80].lstrip(" \t\r")
+            yield _Block(line, glued, blank or following[:1] == "\n" or len(line) < SHORT_LINE)
+            position, glued = newline + 1, False
+            continue
+        stop = min(len(text), position + BLOCK)
+        if stop < len(text):
+            stop = max(text.rfind(" ", position, stop), position) or stop
+            stop = stop if stop > position else min(len(text), position + BLOCK)
+        yield _Block(text[position:stop], glued, stop == len(text))
+        glued = stop < len(text) and not text[stop].isspace()
+        position = stop
