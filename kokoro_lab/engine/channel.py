@@ -1,0 +1,150 @@
+"""A bounded queue between two stages, which either side can cut, and clocks that say where a stage's time went."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+__all__ = ["Channel", "CutError", "StageClock", "StageTimes"]
+
+T = TypeVar("T")
+
+
+class CutError(Exception):
+    """The channel was cut while somebody waited at it; never leaves the stream's own threads."""
+
+
+class Channel(Generic[T]):
+    """First in, first out, with room for `capacity` items: a full one makes the sender wait."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.most = 0
+        """Items that waited at once, at most."""
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._ended = False
+        self._cut = False
+
+    def put(self, item: T) -> None:
+        """Append, waiting for room; CutError when the channel was cut."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._cut or len(self._items) < self.capacity)
+            if self._cut:
+                raise CutError
+            self._items.append(item)
+            self.most = max(self.most, len(self._items))
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Say that nothing follows what was put."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def cut(self) -> None:
+        """Drop what waits and send everybody home: every put and get from now on raises CutError."""
+        with self._changed:
+            self._cut = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        """Wait until `count` items are there (at most the capacity), or none can follow."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._cut or self._ended or len(self._items) >= min(count, self.capacity),
+            )
+
+    def get(self) -> T:
+        """Take the next item, waiting for one. EOFError after the last; CutError when the channel was cut."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._cut or self._ended or self._items)
+            if self._cut:
+                raise CutError
+            if not self._items:
+                raise EOFError
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+    def __iter__(self) -> Iterator[T]:
+        try:
+            while True:
+                yield self.get()
+        except EOFError:
+            return
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Where the wall time of one stage's thread went, in seconds."""
+
+    busy_s: float
+    """Doing its work."""
+    waiting_s: float
+    """Waiting at its two channels."""
+    wall_s: float
+    """From the thread's first line to its last."""
+    items: int
+    """Pieces of work done."""
+
+
+class StageClock:
+    """Adds up a stage's busy and waiting time, each measured by itself."""
+
+    def __init__(self) -> None:
+        self._busy = 0.0
+        self._waiting = 0.0
+        self._items = 0
+        self._start = self._end = 0.0
+
+    def start(self) -> None:
+        """The thread runs."""
+        self._start = time.perf_counter()
+
+    def stop(self) -> None:
+        """The thread is about to end."""
+        self._end = time.perf_counter()
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Time one piece of work."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._busy += time.perf_counter() - start
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time one wait."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._waiting += time.perf_counter() - start
+
+    def shift(self, seconds: float) -> None:
+        """Count seconds as waiting that were counted as busy: a wait inside a piece of work."""
+        self._busy -= seconds
+        self._waiting += seconds
+
+    def count(self) -> None:
+        """One more piece of work is done."""
+        self._items += 1
+
+    def times(self) -> StageTimes:
+        """What was added up so far."""
+        if not self._start:
+            return StageTimes(0.0, 0.0, 0.0, 0)
+        wall = (self._end or time.perf_counter()) - self._start
+        return StageTimes(self._busy, self._waiting, wall, self._items)

@@ -1,0 +1,263 @@
+"""What an engine can be set to: one frozen value, every field of which an environment variable can set.
+
+The variable of a field is KOKORO_ and its name in capitals. Flags take 1, true, yes, on and their opposites; lists are
+separated by commas; pairs are written name=value.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from kokoro_lab.errors import SettingError
+from kokoro_lab.runtime.settings import SessionSettings
+from kokoro_lab.text.vocabulary import MAX_TOKENS
+
+__all__ = ["SPEED_RANGE", "EngineConfig", "Routing", "Sessions", "Warmup", "variable"]
+
+SPEED_RANGE = (0.5, 2.0)  # the factors the published model was made for; outside them it drops or smears phonemes
+
+Warmup = Literal["none", "one", "shapes", "patterns", "background"]
+Sessions = Literal["single", "dual", "triple"]
+Routing = Literal["length", "complexity", "cost"]
+
+
+def variable(name: str) -> str:
+    """The environment variable that sets the field `name`."""
+    return f"KOKORO_{name.upper()}"
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Settings of one engine. Raises SettingError, naming every mistake at once."""
+
+    model: str = "default"
+    """Name or path; "default" is the published model if present, else the stand-in (default: default; KOKORO_MODEL)."""
+
+    provider: str = "cpu"
+    """Execution provider by its short name (default: cpu; KOKORO_PROVIDER)."""
+
+    provider_options: tuple[tuple[str, str], ...] = ()
+    """Options of the provider, pairs of name and value (default: none; KOKORO_PROVIDER_OPTIONS)."""
+
+    provider_fallback: bool = False
+    """Run on the CPU when the provider is absent, instead of raising (default: off; KOKORO_PROVIDER_FALLBACK)."""
+
+    intra_op_threads: int = 0
+    """Threads that share one operator, 0 for one a core (default: 0; KOKORO_INTRA_OP_THREADS)."""
+
+    inter_op_threads: int = 1
+    """Threads for branches side by side, with `parallel` (default: 1; KOKORO_INTER_OP_THREADS)."""
+
+    parallel: bool = False
+    """Run branches of the graph side by side (default: off; KOKORO_PARALLEL)."""
+
+    graph_level: str = "all"
+    """Graph optimisation: none, basic, extended, layout, all (default: all; KOKORO_GRAPH_LEVEL)."""
+
+    arena: bool = True
+    """Keep freed memory in an arena for the next call (default: on; KOKORO_ARENA)."""
+
+    arena_shrink: bool = False
+    """Give the arena's free memory back after each call (default: off; KOKORO_ARENA_SHRINK)."""
+
+    memory_pattern: bool = True
+    """Plan memory by the shapes of earlier calls (default: on; KOKORO_MEMORY_PATTERN)."""
+
+    memory_reuse: bool = True
+    """Let tensors take over memory that is no longer read (default: on; KOKORO_MEMORY_REUSE)."""
+
+    spinning: bool = True
+    """Let waiting threads spin before they sleep (default: on; KOKORO_SPINNING)."""
+
+    affinity: str = ""
+    """Processors of the threads after the first, as in "2;3", from 1 (default: free; KOKORO_AFFINITY)."""
+
+    denormals_as_zero: bool = False
+    """Flush denormal numbers to zero (default: off; KOKORO_DENORMALS_AS_ZERO)."""
+
+    prepacking: bool = True
+    """Repack weights for the kernels at load (default: on; KOKORO_PREPACKING)."""
+
+    deterministic: bool = False
+    """Ask providers for their deterministic kernels (default: off; KOKORO_DETERMINISTIC)."""
+
+    io_binding: bool = False
+    """Hand inputs over through an IO binding (default: off; KOKORO_IO_BINDING)."""
+
+    sessions: Sessions = "single"
+    """Sessions the engine keeps: single, dual, triple (default: single; KOKORO_SESSIONS)."""
+
+    routing: Routing = "length"
+    """How calls choose among several sessions: length, complexity, cost (default: length; KOKORO_ROUTING)."""
+
+    session_rest_s: float = 60.0
+    """Seconds a session rests after an error (default: 60; KOKORO_SESSION_REST_S)."""
+
+    concurrency: int = 1
+    """Model calls that may run at once, over all sessions (default: 1; KOKORO_CONCURRENCY)."""
+
+    voices: tuple[str, ...] = ("af_heart",)
+    """Voices read at load, others at first use (default: af_heart; KOKORO_VOICES)."""
+
+    languages: tuple[str, ...] = ("en-us",)
+    """Languages whose phonemiser is made at load, others at first use (default: en-us; KOKORO_LANGUAGES)."""
+
+    parallel_start: bool = True
+    """Make the session and the phonemisers at the same time at load (default: on; KOKORO_PARALLEL_START)."""
+
+    warmup: Warmup = "none"
+    """Calls made at load: none, one, shapes, patterns, background (default: none; KOKORO_WARMUP)."""
+
+    max_tokens: int = MAX_TOKENS
+    """Phoneme tokens of a segment at most, 1 to 510 (default: 510; KOKORO_MAX_TOKENS)."""
+
+    noise_scale: float | None = None
+    """Factor on the source's noise, where the model has one; None: as it is (default: none; KOKORO_NOISE_SCALE)."""
+
+    check_finite: bool = True
+    """Raise when the model gives samples that are not finite (default: on; KOKORO_CHECK_FINITE)."""
+
+    primer: bool = True
+    """Start a stream of a long text with short segments that grow (default: on; KOKORO_PRIMER)."""
+
+    primer_chars: int = 40
+    """Characters of the first segment of such a stream, about (default: 40; KOKORO_PRIMER_CHARS)."""
+
+    primer_words: int = 3
+    """Words of that segment, at least (default: 3; KOKORO_PRIMER_WORDS)."""
+
+    primer_growth: float = 2.0
+    """Factor by which the next segments may be longer each, at least 1 (default: 2; KOKORO_PRIMER_GROWTH)."""
+
+    chunk_ms: float = 80.0
+    """Milliseconds of a streamed chunk, 0 for whole segments (default: 80; KOKORO_CHUNK_MS)."""
+
+    prebuffer: int = 1
+    """Chunks held before the first is handed out, 0 or 1 for none (default: 1; KOKORO_PREBUFFER)."""
+
+    queue_segments: int = 2
+    """Segments that may wait between two stages of a stream (default: 2; KOKORO_QUEUE_SEGMENTS)."""
+
+    queue_chunks: int = 64
+    """Chunks that may wait for the caller (default: 64; KOKORO_QUEUE_CHUNKS)."""
+
+    phoneme_cache: int = 0
+    """Texts whose phonemes are kept, 0 for none; the documents have 1000 (default: 0; KOKORO_PHONEME_CACHE)."""
+
+    audio_cache_mb: float = 0.0
+    """Megabytes (10^6 bytes) of finished speech that are kept, 0 for none (default: 0; KOKORO_AUDIO_CACHE_MB)."""
+
+    audio_cache_ttl_s: float = 3600.0
+    """Seconds that speech is kept (default: 3600; KOKORO_AUDIO_CACHE_TTL_S)."""
+
+    primer_cache: int = 0
+    """First segments of streams that are kept, 0 for none; the documents have 64 (default: 0; KOKORO_PRIMER_CACHE)."""
+
+    primer_cache_ttl_s: float = 300.0
+    """Seconds that a first segment is kept (default: 300; KOKORO_PRIMER_CACHE_TTL_S)."""
+
+    cache_dir: Path | None = None
+    """Folder that keeps cached speech over restarts, None for none (default: none; KOKORO_CACHE_DIR)."""
+
+    memory_watch_s: float = 0.0
+    """Seconds between two looks of the memory watchdog, 0 for no watchdog (default: 0; KOKORO_MEMORY_WATCH_S)."""
+
+    memory_pressure: float = 0.85
+    """Part of the memory in use at which the watchdog acts, 0 to 1 (default: 0.85; KOKORO_MEMORY_PRESSURE)."""
+
+    def __post_init__(self) -> None:
+        mistakes = []
+        for name, hint in typing.get_type_hints(type(self)).items():
+            if typing.get_origin(hint) is Literal and getattr(self, name) not in typing.get_args(hint):
+                mistakes.append(f"{name} is {getattr(self, name)!r}, use one of {', '.join(typing.get_args(hint))}")
+        for name, low, high in _BOUNDS:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and low <= value <= high):
+                mistakes.append(f"{name} is {value}, use {low:g} to {high:g}")
+        if mistakes:
+            raise SettingError(f"the engine's settings do not work: {'; '.join(mistakes)}")
+        _ = self.session_settings.request
+
+    @property
+    def session_settings(self) -> SessionSettings:
+        """The part of the settings that shapes an onnxruntime session."""
+        shared = {item.name for item in fields(SessionSettings)} & {item.name for item in fields(self)}
+        return SessionSettings(fallback=self.provider_fallback, **{name: getattr(self, name) for name in shared})
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> EngineConfig:
+        """Settings from KOKORO_* variables (os.environ when none are given); `overrides` win over them.
+
+        Raises SettingError that names every variable that cannot be read.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        mistakes = []
+        for name, hint in typing.get_type_hints(cls).items():
+            if name in overrides or variable(name) not in environ:
+                continue
+            text = environ[variable(name)].strip()
+            try:
+                values[name] = _read(hint, text)
+            except ValueError as error:
+                mistakes.append(f"{variable(name)} is {text!r}: {error}")
+        if mistakes:
+            raise SettingError(f"the environment's settings cannot be read: {'; '.join(mistakes)}")
+        return cls(**{**values, **overrides})
+
+
+_BOUNDS: tuple[tuple[str, float, float], ...] = (
+    ("session_rest_s", 0, 3600),
+    ("concurrency", 1, 64),
+    ("max_tokens", 1, MAX_TOKENS),
+    ("primer_chars", 1, 700),
+    ("primer_words", 1, 100),
+    ("primer_growth", 1, 100),
+    ("chunk_ms", 0, 10_000),
+    ("prebuffer", 0, 1000),
+    ("queue_segments", 1, 64),
+    ("queue_chunks", 1, 100_000),
+    ("phoneme_cache", 0, 10_000_000),
+    ("audio_cache_mb", 0, 1_000_000),
+    ("audio_cache_ttl_s", 0, 10**9),
+    ("primer_cache", 0, 1_000_000),
+    ("primer_cache_ttl_s", 0, 10**9),
+    ("memory_watch_s", 0, 3600),
+    ("memory_pressure", 0, 1),
+)
+
+
+def _read(hint: Any, text: str) -> Any:
+    """A variable's text as the field's type; ValueError says what would do."""
+    if hint is bool:
+        if text.lower() in {"1", "true", "yes", "on"}:
+            return True
+        if text.lower() in {"0", "false", "no", "off"}:
+            return False
+        raise ValueError("use true or false")
+    if hint is int or hint is float:
+        try:
+            return hint(text)
+        except ValueError:
+            raise ValueError("use a whole number" if hint is int else "use a number") from None
+    if isinstance(hint, types.UnionType):
+        kind = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+        return _read(kind, text) if text else None
+    if hint is Path:
+        return Path(text)
+    if typing.get_origin(hint) is tuple:
+        items = tuple(item.strip() for item in text.split(",") if item.strip())
+        if typing.get_args(hint)[0] is str:
+            return items
+        pairs = tuple(tuple(part.strip() for part in item.split("=", 1)) for item in items)
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError("use name=value, separated by commas")
+        return pairs
+    return text

@@ -1,0 +1,131 @@
+"""From a text to the segments that are spoken: phonemisers kept ready, phonemes cached, a primer cut in front."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from kokoro_lab.engine.caches import Cache
+from kokoro_lab.errors import EmptyTextError, KokoroLabError, PhonemizeError
+from kokoro_lab.text.phonemize import Phonemized, Phonemizer, phonemizer_for
+from kokoro_lab.text.segment import Pauses, Segment, segments
+from kokoro_lab.text.vocabulary import MAX_TOKENS, load_vocabulary
+
+__all__ = ["CachedPhonemizer", "Reader"]
+
+FIRST_WORDS = "Hello, world!"  # makes the English phonemiser load what it otherwise loads at its first call
+PARAGRAPH_END = re.compile(r"\n\s*\n\s*$")
+
+
+@dataclass(frozen=True)
+class CachedPhonemizer:
+    """A phonemiser that remembers; its cache is shared by all languages of an engine."""
+
+    phonemizer: Phonemizer
+    cache: Cache[tuple[str, str], Phonemized]
+
+    @property
+    def lang(self) -> str:
+        """The language it phonemises."""
+        return self.phonemizer.lang
+
+    def phonemize(self, text: str) -> Phonemized:
+        """Phonemes of normalised text, from the cache if they are there. Raises PhonemizeError."""
+        key = (self.lang, text)
+        known = self.cache.get(key)
+        if known is None:
+            known = self.phonemizer.phonemize(text)
+            self.cache.put(key, known)
+        return known
+
+
+class Reader:
+    """Turns texts into segments, lazily. Safe for any number of threads."""
+
+    def __init__(
+        self,
+        *,
+        max_tokens: int = MAX_TOKENS,
+        cache: Cache[tuple[str, str], Phonemized] | None = None,
+        make: Callable[[str], Phonemizer] = phonemizer_for,
+    ) -> None:
+        self.cache = cache
+        self._make = make
+        self._max_tokens = max_tokens
+        self._lock = threading.Lock()
+        self._ready: dict[str, Phonemizer] = {}
+
+    def prepare(self, lang: str) -> float:
+        """Make the language's phonemiser ready; returns the seconds it took, 0 when it was.
+
+        Raises LanguageError when the language is unknown or its package is missing.
+        """
+        with self._lock:
+            if lang in self._ready:
+                return 0.0
+            start = time.perf_counter()
+            load_vocabulary()
+            phonemizer = self._make(lang)
+            if lang.startswith("en"):
+                phonemizer.phonemize(FIRST_WORDS)
+            self._ready[lang] = phonemizer if self.cache is None else CachedPhonemizer(phonemizer, self.cache)
+            return time.perf_counter() - start
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages whose phonemiser is ready."""
+        return tuple(sorted(self._ready))
+
+    def read(self, texts: Sequence[str] | Iterator[str], lang: str) -> Iterator[Segment]:
+        """Segments of consecutive pieces of one text, numbered through.
+
+        A piece that is not the last is followed by the pause its own end asks for. Raises EmptyTextError when no piece
+        has anything to speak, PhonemizeError when a phonemiser fails in any way.
+        """
+        load_s = self.prepare(lang)
+        phonemizer = self._ready[lang]
+        index = 0
+        held: Segment | None = None
+        empty: EmptyTextError | None = None
+        for text, more in _with_more(texts):
+            try:
+                for segment in segments(
+                    text, lang, vocabulary=load_vocabulary(), phonemizer=phonemizer, max_tokens=self._max_tokens
+                ):
+                    seconds = segment.seconds
+                    if load_s:
+                        seconds = {**seconds, "phonemise": seconds.get("phonemise", 0.0) + load_s}
+                        load_s = 0.0
+                    if held is not None:
+                        yield held
+                    held = replace(segment, index=index, seconds=seconds)
+                    index += 1
+                    if not more:
+                        yield held
+                        held = None
+            except EmptyTextError as error:
+                empty = error
+                continue
+            except KokoroLabError:
+                raise
+            except Exception as error:
+                raise PhonemizeError(f"the phonemiser of {lang} failed on {text[:60]!r}: {error!r}") from error
+            if held is not None:
+                pause = Pauses().after(text, paragraph_end=PARAGRAPH_END.search(text) is not None)
+                yield replace(held, pause_s=pause)
+                held = None
+        if index == 0:
+            raise empty or EmptyTextError("there is nothing to speak in the text; give it a letter or a digit")
+
+
+def _with_more(texts: Sequence[str] | Iterator[str]) -> Iterator[tuple[str, bool]]:
+    """Each piece with whether another follows."""
+    iterator = iter(texts)
+    current = next(iterator, None)
+    while current is not None:
+        following = next(iterator, None)
+        yield current, following is not None
+        current = following

@@ -1,0 +1,346 @@
+"""Speech in chunks while it is being made: three stages on threads of their own, joined by bounded queues.
+
+    reading (text -> segments)  ->  inference (segment -> samples)  ->  audio (samples -> numbered chunks)  ->  caller
+
+A slow caller fills the last queue, then the stage before it waits, and so on back to the text, so that memory does not
+grow. Closing the stream stops the model inside its call. An error in a stage reaches the caller after the chunks that
+were ready before it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kokoro_lab.audio.join import FADE_S, fade_edges, silence
+from kokoro_lab.audio.wav import SAMPLE_RATE
+from kokoro_lab.engine.channel import Channel, CutError, StageClock, StageTimes
+from kokoro_lab.engine.speech import Chunk, SpokenSegment
+from kokoro_lab.errors import SettingError
+from kokoro_lab.runtime.session import Cancellation
+
+if TYPE_CHECKING:
+    from kokoro_lab.runtime.pool import Answer
+    from kokoro_lab.text.segment import Segment
+
+__all__ = ["STAGES", "Stream", "StreamSettings", "StreamTimings", "in_order"]
+
+STAGES = ("reading", "inference", "audio")
+T = TypeVar("T")
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """How a stream is cut and how much may wait inside it."""
+
+    chunk_ms: float = 80.0
+    """Milliseconds of a chunk; 0: a chunk is a whole segment."""
+    prebuffer: int = 1
+    """Chunks that must be ready before the first is handed out."""
+    queue_segments: int = 2
+    """Segments that may wait between two stages."""
+    queue_chunks: int = 64
+    """Chunks that may wait for the caller (at least `prebuffer`)."""
+
+
+@dataclass(frozen=True)
+class StreamTimings:
+    """Where a stream's time went, in seconds. Complete when the stream has ended."""
+
+    first_chunk_s: float | None
+    """From the call to the first chunk handed out; None before it."""
+    total_s: float
+    """From the call to the end of the stream, the caller's own time included; so far, while it runs."""
+    stages: Mapping[str, StageTimes]
+    """Busy and waiting time of each stage's thread: reading, inference, audio."""
+    seconds: Mapping[str, float]
+    """Work by kind: normalise, phonemise, tokenise, infer."""
+
+
+@dataclass(frozen=True)
+class _Failed:
+    error: BaseException
+
+
+@dataclass(frozen=True)
+class _Spoken:
+    segment: Segment
+    answer: Answer
+
+
+class _Pipeline:
+    """What the threads of one stream share. It does not know the `Stream`, so that dropping that one ends them."""
+
+    def __init__(
+        self,
+        segments: Iterator[Segment],
+        speak: Callable[[Segment, Cancellation], Answer],
+        settings: StreamSettings,
+        keep: bool,
+    ) -> None:
+        self.segments = segments
+        self.speak = speak
+        self.settings = settings
+        self.keep = keep
+        self.cancellation = Cancellation()
+        self.planned: Channel[Segment | _Failed] = Channel(settings.queue_segments)
+        self.spoken: Channel[_Spoken | _Failed] = Channel(settings.queue_segments)
+        self.chunks: Channel[Chunk | _Failed] = Channel(max(settings.queue_chunks, settings.prebuffer))
+        self.clocks = {stage: StageClock() for stage in STAGES}
+        self.seconds: dict[str, float] = {}
+        self.finished: list[SpokenSegment] = []
+        self.samples: list[Samples] = []
+        self._known = threading.Condition()
+        self._found = 0
+        self._all_found = False
+        self._position = 0
+        self._index = 0
+
+    def start(self) -> None:
+        for stage, work in zip(STAGES, (self._read, self._infer, self._cut), strict=True):
+            threading.Thread(target=self._run, args=(stage, work), name=f"kokoro-{stage}", daemon=True).start()
+
+    def cancel(self) -> None:
+        """Stop every stage: the model within its call, the others at their next queue."""
+        self.cancellation.cancel()
+        for channel in (self.planned, self.spoken, self.chunks):
+            channel.cut()
+        with self._known:
+            self._all_found = True
+            self._known.notify_all()
+
+    def _run(self, stage: str, work: Callable[[StageClock], None]) -> None:
+        output: Channel[_Failed] = {"reading": self.planned, "inference": self.spoken, "audio": self.chunks}[stage]  # type: ignore[assignment]
+        clock = self.clocks[stage]
+        clock.start()
+        try:
+            work(clock)
+        except CutError:
+            pass
+        except BaseException as error:
+            with suppress(CutError):
+                output.put(_Failed(error))
+        finally:
+            if stage == "reading":
+                self._found_all()
+            clock.stop()
+            output.end()
+
+    def _read(self, clock: StageClock) -> None:
+        while True:
+            with clock.busy():
+                segment = next(self.segments, None)
+            if segment is None:
+                return
+            with self._known:
+                self._found += 1
+                self._known.notify_all()
+            for kind, seconds in segment.seconds.items():
+                self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
+            clock.count()
+            with clock.waiting():
+                self.planned.put(segment)
+
+    def _infer(self, clock: StageClock) -> None:
+        for segment in _incoming(self.planned, clock):
+            with clock.busy():
+                answer = self.speak(segment, self.cancellation)
+            clock.shift(answer.waited_s)
+            self.seconds["infer"] = self.seconds.get("infer", 0.0) + answer.inference.seconds
+            clock.count()
+            with clock.waiting():
+                self.spoken.put(_Spoken(segment, answer))
+
+    def _cut(self, clock: StageClock) -> None:
+        step = round(self.settings.chunk_ms * SAMPLE_RATE / 1000)
+        for number, spoken in enumerate(_incoming(self.spoken, clock)):
+            with clock.busy():
+                audio = fade_edges(spoken.answer.inference.audio, start=number > 0, end=False)
+                # What is sent before the end is known must stop short of where the end would be faded.
+                early = max(0, len(audio) - round(FADE_S * SAMPLE_RATE)) // step * step if step else 0
+                pieces = [audio[start : start + step] for start in range(0, early, step)] if step else []
+            self._send(pieces, spoken.segment, clock, number=number, first=True)
+            with clock.waiting():
+                follows = self._has_successor(number)
+            with clock.busy():
+                if follows:
+                    audio = fade_edges(audio, start=False, end=True)
+                rest = audio[early:]
+                ends = [rest[start : start + step] for start in range(0, len(rest), step)] if step else [rest]
+                self._finish(spoken, audio, follows)
+            self._send(ends or [rest], spoken.segment, clock, number=number, first=not pieces, ends=not follows)
+            if follows and spoken.segment.pause_s > 0:
+                pause = silence(spoken.segment.pause_s)
+                self._send([pause], spoken.segment, clock, number=number, first=False, pause=True)
+            clock.count()
+
+    def _send(
+        self,
+        pieces: list[Samples],
+        segment: Segment,
+        clock: StageClock,
+        *,
+        number: int,
+        first: bool,
+        ends: bool = False,
+        pause: bool = False,
+    ) -> None:
+        for at, piece in enumerate(pieces):
+            last = ends and at == len(pieces) - 1
+            text = segment.text if first and at == 0 else ""
+            chunk = Chunk(number, self._index, last, piece, pause=pause, text=text)
+            self._index += 1
+            with clock.waiting():
+                self.chunks.put(chunk)
+
+    def _finish(self, spoken: _Spoken, audio: Samples, follows: bool) -> None:
+        inference = spoken.answer.inference
+        self.finished.append(
+            SpokenSegment(spoken.segment, self._position, len(audio), inference.durations, inference.seconds)
+        )
+        pause = silence(spoken.segment.pause_s if follows else 0.0)
+        self._position += len(audio) + len(pause)
+        if self.keep:
+            self.samples += [audio, pause]
+
+    def _found_all(self) -> None:
+        with self._known:
+            self._all_found = True
+            self._known.notify_all()
+
+    def _has_successor(self, number: int) -> bool:
+        """Whether a segment follows the one of that number; waits until reading has got that far."""
+        with self._known:
+            self._known.wait_for(lambda: self._all_found or self._found > number + 1)
+            return self._found > number + 1
+
+
+class Stream(Iterator[Chunk]):
+    """Chunks of one text, in order, as they become ready. Close it (or drop it) to stop the work behind it."""
+
+    def __init__(
+        self,
+        segments: Iterator[Segment],
+        speak: Callable[[Segment, Cancellation], Answer],
+        settings: StreamSettings | None = None,
+        *,
+        keep: bool = False,
+        on_end: Callable[[Stream, BaseException | None], None] | None = None,
+    ) -> None:
+        """Start the three stages.
+
+        segments: lazily read, on the reading thread. speak: runs the model for one segment, on the inference thread.
+        keep: hold on to all samples, for `speech_samples`. on_end: called once, with the error or None, on the
+        caller's thread, when the stream has ended, failed or been closed (then with GeneratorExit).
+        """
+        self._start = time.perf_counter()
+        self._pipeline = _Pipeline(segments, speak, settings or StreamSettings(), keep)
+        self._first_s: float | None = None
+        self._end: float | None = None
+        self._on_end = on_end
+        self._finalizer = weakref.finalize(self, self._pipeline.cancel)
+        self._finalizer.atexit = True
+        self._pipeline.start()
+
+    def __next__(self) -> Chunk:
+        if self._end is not None:
+            raise StopIteration
+        chunks = self._pipeline.chunks
+        try:
+            if self._first_s is None:
+                chunks.wait_for(self._pipeline.settings.prebuffer)
+            item = chunks.get()
+        except (EOFError, CutError):
+            self._finish(None)
+            raise StopIteration from None
+        except BaseException as error:  # Ctrl-C while waiting
+            self._finish(error)
+            raise
+        if isinstance(item, _Failed):
+            self._finish(item.error)
+            raise item.error
+        if self._first_s is None:
+            self._first_s = time.perf_counter() - self._start
+        return item
+
+    def close(self) -> None:
+        """Stop the work: the model within its call. Nothing happens when the stream has ended."""
+        if self._end is None:
+            self._finish(GeneratorExit())
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def timings(self) -> StreamTimings:
+        """Where the time went so far."""
+        total = (self._end or time.perf_counter()) - self._start
+        stages = {stage: clock.times() for stage, clock in self._pipeline.clocks.items()}
+        return StreamTimings(self._first_s, total, stages, dict(self._pipeline.seconds))
+
+    @property
+    def segments(self) -> tuple[SpokenSegment, ...]:
+        """The segments that were cut into chunks so far, with their place in the samples."""
+        return tuple(self._pipeline.finished)
+
+    @property
+    def speech_samples(self) -> Samples:
+        """All samples so far, float32 [S]; empty unless the stream was made to keep them."""
+        kept = self._pipeline.samples
+        return np.concatenate(kept) if kept else silence(0.0)
+
+    @property
+    def most_waiting(self) -> dict[str, int]:
+        """Most items that waited at once in each queue: planned segments, spoken segments, chunks."""
+        pipeline = self._pipeline
+        return {"planned": pipeline.planned.most, "spoken": pipeline.spoken.most, "chunks": pipeline.chunks.most}
+
+    def _finish(self, error: BaseException | None) -> None:
+        self._end = time.perf_counter()
+        self._finalizer()
+        if self._on_end is not None:
+            on_end, self._on_end = self._on_end, None
+            on_end(self, error)
+
+
+def _incoming(channel: Channel[T | _Failed], clock: StageClock) -> Iterator[T]:
+    """What arrives, its waiting time counted; a failure from the stage before is raised here and so handed on."""
+    while True:
+        try:
+            with clock.waiting():
+                item = channel.get()
+        except EOFError:
+            return
+        if isinstance(item, _Failed):
+            raise item.error
+        yield item
+
+
+def in_order(chunks: Iterator[Chunk], *, window: int = 64) -> Iterator[Chunk]:
+    """Put chunks that arrive out of order back in order by their index.
+
+    At most `window` chunks are held back; SettingError when one is missing for longer than that or at the end.
+    """
+    held: dict[int, Chunk] = {}
+    expected = 0
+    for chunk in chunks:
+        held[chunk.index] = chunk
+        while expected in held:
+            yield held.pop(expected)
+            expected += 1
+        if len(held) > window:
+            raise SettingError(f"chunk {expected} is missing; {window} later ones wait for it, use a larger window")
+    if held:
+        raise SettingError(f"chunk {expected} never arrived; {len(held)} later ones did")

@@ -1,0 +1,236 @@
+"""Execution providers: what each is called, which options it takes, and whether the installed onnxruntime has it.
+
+The option names are those of onnxruntime 1.31's provider documentation. onnxruntime's CPU provider takes any option
+without a word, so that options are checked here, before a session is made, and a misspelt one is an error.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kokoro_lab.errors import ProviderError, SettingError
+
+__all__ = [
+    "PROVIDERS",
+    "Availability",
+    "Option",
+    "ProviderKind",
+    "ProviderRequest",
+    "availability",
+    "available",
+    "parse",
+    "require",
+]
+
+CPU = "CPUExecutionProvider"
+
+Kind = Literal["choice", "flag", "count", "text"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One provider option: its exact name, what values it takes, and what it does."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    choices: tuple[str, ...] = ()
+    """The accepted spellings of a choice."""
+    on: str = "1"
+    """How this provider spells a flag that is set."""
+    off: str = "0"
+    """How it spells one that is not."""
+
+    def read(self, value: object) -> str:
+        """The value in the provider's own spelling; SettingError when it takes no such value."""
+        text = str(value).strip()
+        if self.kind == "choice":
+            for choice in self.choices:
+                if choice.lower() == text.lower():
+                    return choice
+            raise SettingError(f"{self.name} is {text!r}; use one of {', '.join(self.choices)}")
+        if self.kind == "flag":
+            if text.lower() in {"1", "true", "yes", "on"}:
+                return self.on
+            if text.lower() in {"0", "false", "no", "off"}:
+                return self.off
+            raise SettingError(f"{self.name} is {text!r}; use true or false")
+        if self.kind == "count":
+            if not text.isdecimal():
+                raise SettingError(f"{self.name} is {text!r}; use a whole number")
+            return str(int(text))
+        if not text:
+            raise SettingError(f"{self.name} is empty; give it a value or leave it out")
+        return text
+
+
+@dataclass(frozen=True)
+class ProviderKind:
+    """What is known of one execution provider."""
+
+    name: str
+    """Short name, as users write it."""
+    onnxruntime_name: str
+    runs_on: str
+    """Where it can run, and which package brings it."""
+    options: tuple[Option, ...] = ()
+
+    def option(self, name: str) -> Option:
+        """The option of that name, in any case; SettingError names those there are."""
+        for option in self.options:
+            if option.name.lower() == name.lower():
+                return option
+        known = ", ".join(option.name for option in self.options) or "none"
+        raise SettingError(f"provider {self.name!r} has no option {name!r}; it has: {known}")
+
+
+def _choice(name: str, choices: str, meaning: str) -> Option:
+    return Option(name, "choice", meaning, choices=tuple(choices.split()))
+
+
+def _word_flag(name: str, meaning: str, on: str = "1", off: str = "0") -> Option:
+    return Option(name, "flag", meaning, on=on, off=off)
+
+
+_KINDS = (
+    ProviderKind("cpu", CPU, "every machine; onnxruntime"),
+    ProviderKind(
+        "coreml",
+        "CoreMLExecutionProvider",
+        "macOS; onnxruntime for macOS",
+        (
+            _choice("ModelFormat", "MLProgram NeuralNetwork", "which Core ML format subgraphs are converted to"),
+            _choice("MLComputeUnits", "ALL CPUOnly CPUAndGPU CPUAndNeuralEngine", "which processors may run them"),
+            _word_flag("RequireStaticInputShapes", "take only nodes of static shape"),
+            _word_flag("EnableOnSubgraphs", "also take nodes inside Loop, If and Scan"),
+            _choice("SpecializationStrategy", "Default FastPrediction", "compile for load time or for speed"),
+            _word_flag("ProfileComputePlan", "log which processor each operation is planned for"),
+            _word_flag("AllowLowPrecisionAccumulationOnGPU", "accumulate in fp16 on the GPU"),
+            Option("ModelCacheDirectory", "text", "folder that keeps compiled models"),
+        ),
+    ),
+    ProviderKind(
+        "cuda",
+        "CUDAExecutionProvider",
+        "NVIDIA GPUs; onnxruntime-gpu",
+        (
+            Option("device_id", "count", "which GPU"),
+            Option("gpu_mem_limit", "count", "bytes the arena may take"),
+            _choice("arena_extend_strategy", "kNextPowerOfTwo kSameAsRequested", "how the arena grows"),
+            _choice("cudnn_conv_algo_search", "EXHAUSTIVE HEURISTIC DEFAULT", "HEURISTIC suits varying shapes"),
+            _word_flag("cudnn_conv_use_max_workspace", "let convolutions take all the scratch memory they like"),
+            _word_flag("do_copy_in_default_stream", "copy and compute in one stream"),
+            _word_flag("use_tf32", "TF32 in matrix products"),
+            _word_flag("enable_cuda_graph", "capture and replay; wants static shapes"),
+        ),
+    ),
+    ProviderKind(
+        "openvino",
+        "OpenVINOExecutionProvider",
+        "Intel CPUs, GPUs and NPUs (its CPU plugin runs on AMD too); onnxruntime-openvino",
+        (
+            Option("device_type", "text", "CPU, GPU, NPU, or AUTO:..., HETERO:..."),
+            _choice("precision", "FP32 FP16 ACCURACY", "inference precision"),
+            Option("num_of_threads", "count", "threads"),
+            Option("num_streams", "count", "parallel streams"),
+            Option("cache_dir", "text", "folder that keeps compiled models"),
+            Option("load_config", "text", "JSON text of OpenVINO properties by device"),
+            _word_flag("disable_dynamic_shapes", "compile for each shape anew", "True", "False"),
+        ),
+    ),
+    ProviderKind(
+        "directml",
+        "DmlExecutionProvider",
+        "Windows with DirectX 12; onnxruntime-directml",
+        (
+            Option("device_id", "count", "which adapter"),
+            _choice("performance_preference", "default high_performance minimum_power", "which adapter is preferred"),
+            _choice("device_filter", "any gpu npu", "which kind of adapter"),
+            _word_flag("disable_metacommands", "no vendor-made kernels", "true", "false"),
+        ),
+    ),
+    ProviderKind(
+        "xnnpack",
+        "XnnpackExecutionProvider",
+        "phones, browsers and custom builds of onnxruntime",
+        (Option("intra_op_num_threads", "count", "threads of XNNPACK's own pool"),),
+    ),
+)
+
+PROVIDERS: Mapping[str, ProviderKind] = {kind.name: kind for kind in _KINDS}
+"""Every provider this package can ask for, by its short name."""
+
+
+@dataclass(frozen=True)
+class ProviderRequest:
+    """A provider with the options asked of it, all of them known names and values."""
+
+    name: str
+    onnxruntime_name: str
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether one provider can be asked for here."""
+
+    name: str
+    onnxruntime_name: str
+    installed: bool
+    """The installed onnxruntime was built with it."""
+    known: bool
+    """onnxruntime knows the name at all: false means this package and onnxruntime have drifted apart."""
+    runs_on: str
+
+
+@functools.cache
+def _names() -> tuple[frozenset[str], frozenset[str]]:
+    import onnxruntime
+
+    return frozenset(onnxruntime.get_available_providers()), frozenset(onnxruntime.get_all_providers())
+
+
+def availability() -> list[Availability]:
+    """Each provider of `PROVIDERS`, with what the installed onnxruntime says of it."""
+    installed, known = _names()
+    return [
+        Availability(kind.name, kind.onnxruntime_name, kind.onnxruntime_name in installed,
+                     kind.onnxruntime_name in known, kind.runs_on)
+        for kind in _KINDS
+    ]  # fmt: skip
+
+
+def available() -> list[str]:
+    """Short names of the providers that can be asked for here; "cpu" is always among them."""
+    return [entry.name for entry in availability() if entry.installed]
+
+
+def parse(name: str, options: Mapping[str, object] | Sequence[tuple[str, object]] = ()) -> ProviderRequest:
+    """Turn "coreml" (or "CoreMLExecutionProvider") and options into a checked request.
+
+    Raises SettingError for an unknown provider, option or value. Whether the provider is installed is not asked here.
+    """
+    wanted = name.strip().lower()
+    for kind in _KINDS:
+        if wanted in {kind.name, kind.onnxruntime_name.lower()}:
+            break
+    else:
+        raise SettingError(f"there is no provider {name!r}; use one of {', '.join(PROVIDERS)}")
+    checked: dict[str, str] = {}
+    for key, value in dict(options).items():
+        option = kind.option(key)
+        checked[option.name] = option.read(value)
+    return ProviderRequest(kind.name, kind.onnxruntime_name, dict(sorted(checked.items())))
+
+
+def require(request: ProviderRequest) -> None:
+    """Raise ProviderError when the installed onnxruntime was built without the provider."""
+    installed, _ = _names()
+    if request.onnxruntime_name not in installed:
+        raise ProviderError(
+            f"provider {request.name!r} is unavailable: the installed onnxruntime has no {request.onnxruntime_name} "
+            f"({PROVIDERS[request.name].runs_on}); use one of {', '.join(available())}"
+        )

@@ -1,0 +1,270 @@
+"""One onnxruntime session over one model file: opened with settings, run with tokens, questioned about what it is."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kokoro_lab.errors import InferenceError, InputError, ModelError, ModelNotFoundError, ProviderError
+from kokoro_lab.models.contract import Contract, read_contract
+from kokoro_lab.runtime.assignment import EffectiveProvider, NodeAssignment, ProviderShare, judge, read_assignment
+from kokoro_lab.runtime.providers import CPU, require
+from kokoro_lab.runtime.settings import SessionSettings, read_back, run_options, session_options
+from kokoro_lab.text.vocabulary import MAX_TOKENS
+
+if TYPE_CHECKING:
+    from kokoro_lab.models.catalog import ModelFile
+
+__all__ = ["Cancellation", "Inference", "Session", "optimised_graph_sum"]
+
+PAD = 0  # the token at each end of a call
+UNREADABLE = frozenset({"NoSuchFile", "InvalidProtobuf", "InvalidGraph", "NoModel", "NotImplemented"})
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What one call of the model gave."""
+
+    audio: NDArray[np.float32]
+    """float32 [S] at 24,000 Hz, as the model made it."""
+    durations: NDArray[np.int64] | None
+    """int64 [T], frames of 25 ms a token, the two ends included; None when the file does not give them."""
+    seconds: float
+    """Wall time of the onnxruntime call."""
+
+
+class Cancellation:
+    """Stops the calls that were started with it, inside the call: onnxruntime looks at it between two operators."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: list[Any] = []
+        self._cancelled = threading.Event()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Stop what runs, and refuse what would be started later. Safe from any thread, any number of times."""
+        with self._lock:
+            self._cancelled.set()
+            for options in self._running:
+                options.terminate = True
+
+    @contextmanager
+    def watching(self, options: Any) -> Iterator[None]:
+        """Let `cancel` reach a call that runs with these onnxruntime.RunOptions."""
+        with self._lock:
+            if self._cancelled.is_set():
+                raise InferenceError("the call was cancelled before it began")
+            self._running.append(options)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running = [other for other in self._running if other is not options]
+
+
+class Session:
+    """A live onnxruntime session. `run` may be called from several threads at once."""
+
+    def __init__(
+        self,
+        session: Any,
+        model: ModelFile,
+        settings: SessionSettings,
+        *,
+        fallback_reason: str = "",
+        seconds: float = 0.0,
+    ) -> None:
+        """Wrap an open onnxruntime.InferenceSession; use `Session.open` to make one from a file."""
+        self.model = model
+        self.settings = settings
+        self.open_seconds = seconds
+        """Wall time it took to create the onnxruntime session."""
+        self.contract: Contract = read_contract(
+            session.get_inputs(), session.get_outputs(), session.get_overridable_initializers()
+        )
+        self._session: Any | None = session
+        self._fallback_reason = fallback_reason
+
+    @classmethod
+    def open(cls, model: ModelFile, settings: SessionSettings | None = None) -> Session:
+        """Read the model file and make a session of it.
+
+        Raises ModelNotFoundError (no such file), ModelError (not a model), SettingError (a bad setting), ProviderError
+        (the provider is absent or refuses, unless `settings.fallback`, which opens on the CPU and says so).
+        """
+        import onnxruntime
+
+        settings = settings or SessionSettings()
+        request = settings.request
+        reason = ""
+        try:
+            require(request)
+        except ProviderError as error:
+            if not settings.fallback:
+                raise
+            reason = error.message
+        if not Path(model.path).is_file():
+            raise ModelNotFoundError(
+                f"model file {model.path} is not there; run `kokoro-lab models build {model.name}`"
+            )
+
+        def create(providers: list[str], options: list[dict[str, str]]) -> Any:
+            return onnxruntime.InferenceSession(
+                str(model.path), session_options(settings), providers, options, enable_fallback=0
+            )
+
+        start = time.perf_counter()
+        try:
+            if reason or request.onnxruntime_name == CPU:
+                session = create([CPU], [{}])
+            else:
+                session = create([request.onnxruntime_name, CPU], [dict(request.options), {}])
+        except Exception as error:
+            if type(error).__name__ in UNREADABLE:
+                raise ModelError(
+                    f"{model.path} is not a model onnxruntime can read ({_line(error)}); rebuild it"
+                ) from error
+            if reason or request.onnxruntime_name == CPU:
+                raise ProviderError(f"onnxruntime could not open {model.path}: {_line(error)}") from error
+            if not settings.fallback:
+                raise ProviderError(f"provider {request.name!r} refused {model.path}: {_line(error)}") from error
+            reason = f"provider {request.name!r} refused the model: {_line(error)}"
+            session = create([CPU], [{}])
+        seconds = time.perf_counter() - start
+        return cls(session, model, settings, fallback_reason=reason, seconds=seconds)
+
+    def run(
+        self,
+        tokens: Sequence[int],
+        style: NDArray[np.float32],
+        speed: float,
+        seed: int = 0,
+        *,
+        cancellation: Cancellation | None = None,
+        noise_scale: float | None = None,
+    ) -> Inference:
+        """Run the model once.
+
+        tokens: phoneme tokens, at most 510, without the zeros at the ends (added here). style: float32 [1, 256], the
+        voice's row for this many tokens. speed: a factor. seed, noise_scale: fed when the file has such initializers.
+        Raises InputError for too few or too many tokens, InferenceError when onnxruntime fails or the call is stopped.
+        """
+        if not 1 <= len(tokens) <= MAX_TOKENS:
+            raise InputError(f"a call takes 1 to {MAX_TOKENS} tokens, not {len(tokens)}; cut the text into segments")
+        session = self._live()
+        overrides: dict[str, float] = {"seed": seed}
+        if noise_scale is not None:
+            overrides["noise_scale"] = noise_scale
+        feeds = self.contract.feeds([PAD, *tokens, PAD], style, speed, **overrides)
+        options = run_options(self.settings)
+        start = time.perf_counter()
+        try:
+            with (cancellation or Cancellation()).watching(options):
+                outputs = self._call(session, feeds, options)
+        except InferenceError:
+            raise
+        except Exception as error:
+            if cancellation is not None and cancellation.cancelled:
+                raise InferenceError("the call was cancelled while it ran") from error
+            raise InferenceError(f"the model failed on {len(tokens)} tokens: {_line(error)}") from error
+        seconds = time.perf_counter() - start
+        audio = np.ascontiguousarray(outputs[0], np.float32).reshape(-1)
+        durations = np.asarray(outputs[1], np.int64).reshape(-1) if len(outputs) > 1 else None
+        return Inference(audio, durations, seconds)
+
+    def _call(self, session: Any, feeds: Mapping[str, Any], options: Any) -> list[Any]:
+        if not self.settings.io_binding:
+            outputs: list[Any] = session.run(self.contract.outputs, feeds, options)
+            return outputs
+        binding = session.io_binding()
+        for name, value in feeds.items():
+            binding.bind_cpu_input(name, value)
+        for name in self.contract.outputs:
+            binding.bind_output(name)
+        session.run_with_iobinding(binding, options)
+        bound: list[Any] = binding.copy_outputs_to_cpu()
+        return bound
+
+    @functools.cached_property
+    def nodes(self) -> tuple[NodeAssignment, ...]:
+        """Every node of the partitioned graph with the provider that took it."""
+        return read_assignment(self._live())
+
+    @property
+    def assignment(self) -> tuple[ProviderShare, ...]:
+        """How many nodes each provider took, largest share first."""
+        counted = Counter(node.provider for node in self.nodes)
+        return tuple(ProviderShare(provider, count) for provider, count in counted.most_common())
+
+    def effective_provider(self) -> EffectiveProvider:
+        """What was asked for against what runs: ok, partial or unavailable, with the share of nodes."""
+        return judge(self.settings.request.onnxruntime_name, self.assignment, self._fallback_reason)
+
+    def read_back(self) -> dict[str, str]:
+        """The settings as onnxruntime holds them now."""
+        return read_back(self._live(), self.settings)
+
+    def provider_options(self) -> dict[str, dict[str, str]]:
+        """Provider name -> options, as onnxruntime holds them now; a provider that reports none gives an empty one."""
+        options: dict[str, dict[str, str]] = self._live().get_provider_options()
+        return {name: dict(sorted(values.items())) for name, values in options.items()}
+
+    def digest(self, *, graph: bool = False) -> str:
+        """SHA-256 (hex) over what took effect: settings and provider options read back, the nodes with their providers.
+
+        Two levels of a setting that give the same digest are a placebo. `graph=True` adds the sum of the optimised
+        graph, which takes another session and a copy of the file on disk.
+        """
+        import onnxruntime
+
+        content = {
+            "onnxruntime": onnxruntime.__version__,
+            "settings": self.read_back(),
+            "providers": self.provider_options(),
+            "nodes": [[node.node, node.operator, node.provider] for node in self.nodes],
+            "graph": optimised_graph_sum(self.model, self.settings) if graph else None,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def close(self) -> None:
+        """Let go of the onnxruntime session; calls in flight finish, later ones raise InferenceError."""
+        self._session = None
+
+    def _live(self) -> Any:
+        session = self._session
+        if session is None:
+            raise InferenceError("the session is closed; open another")
+        return session
+
+
+def optimised_graph_sum(model: ModelFile, settings: SessionSettings) -> str:
+    """SHA-256 (hex) of the graph as onnxruntime optimises it with these settings."""
+    with tempfile.TemporaryDirectory(prefix="kokoro-lab-graph-") as folder:
+        path = Path(folder) / "optimised.onnx"
+        Session.open(model, replace(settings, optimized_path=path)).close()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error's text, without a full stop."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")
