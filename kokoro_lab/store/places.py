@@ -1,18 +1,13 @@
-"""Where things lie: the checkout with its inputs, and the results folder with its tables, runs and reports."""
+"""Where things lie in the results folder, and where the notebooks are."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PROJECT", "RESULTS_VARIABLE", "Results", "notebook_file", "results"]
+from kokoro_lab.paths import ROOT, results_folder
 
-PROJECT = Path(__file__).resolve().parents[2]
-"""The checkout: data/, notebooks/ and results/ are in it."""
-
-RESULTS_VARIABLE = "KOKORO_LAB_RESULTS"
-"""Environment variable that puts the results elsewhere."""
+__all__ = ["Results", "notebook_file", "results"]
 
 
 @dataclass(frozen=True)
@@ -43,10 +38,9 @@ class Results:
 
 def notebook_file(name: str) -> Path:
     """Where the notebook of that name is committed."""
-    return PROJECT / "notebooks" / f"{name}.ipynb"
+    return ROOT / "notebooks" / f"{name}.ipynb"
 
 
 def results() -> Results:
-    """The folder that KOKORO_LAB_RESULTS names, else results/ in the checkout."""
-    named = os.environ.get(RESULTS_VARIABLE, "").strip()
-    return Results(Path(named).expanduser().resolve() if named else PROJECT / "results")
+    """The results folder of this machine, as an absolute path: other processes are told of it."""
+    return Results(results_folder().resolve())

@@ -6,7 +6,9 @@ once: a combination that two groups name belongs to the first.
 
 from __future__ import annotations
 
+import datetime
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +18,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from kokoro_lab.errors import KokoroLabError, PlanError
 from kokoro_lab.measure.cell import Cell, State
+from kokoro_lab.models.catalog import default_model
 from kokoro_lab.runtime.providers import parse
+from kokoro_lab.store.places import results
 from kokoro_lab.sweeps.texts import preset_names, preset_text
 
-__all__ = ["RUN_ID", "Group", "Job", "PlannedCell", "Sampling", "mistakes"]
+__all__ = ["RUN_ID", "Group", "Job", "PlannedCell", "Sampling", "mistakes", "named_model", "open_job"]
 
 RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 """A run id names a folder and a partition."""
@@ -187,6 +191,39 @@ class Job(Sampling):
                 "warmup_cap": group.warmup_cap or self.warmup_cap or DEFAULT_WARMUP_CAP,
             }
         )
+
+
+def open_job(path: str, *, notebook: str, **defaults: Any) -> Job:
+    """The job that a notebook was given, or, with none, one of its own from `defaults` (fields of `Job`).
+
+    A job of its own is a run of its own, and takes the model that KOKORO_MODEL names, if any.
+
+    Raises:
+        PlanError: mistakes in either, or a job that is meant for another notebook; all of them are listed.
+    """
+    if path:
+        job = Job.read(path)
+        if job.notebook != notebook:
+            raise PlanError(f"The job file {path} is for notebook {job.notebook}, and this is {notebook}.")
+    else:
+        own = {
+            "run_id": f"lab-{notebook}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}",
+            "notebook": notebook,
+            "plan": "lab",
+            "model": named_model(os.environ.get("KOKORO_MODEL") or "default"),
+            "results": results().root,
+        }
+        try:
+            job = Job.model_validate({**own, **defaults})
+        except ValidationError as error:
+            raise PlanError(f"The notebook's own job is malformed: {'; '.join(mistakes(error))}.") from error
+    job.planned()
+    return job
+
+
+def named_model(name: str) -> str:
+    """The model that "default" stands for here and now, so that a run says what it measured; other names unchanged."""
+    return default_model() if name == "default" else name
 
 
 def mistakes(error: ValidationError) -> list[str]:

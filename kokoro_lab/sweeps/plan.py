@@ -26,12 +26,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kokoro_lab.errors import PlanError
-from kokoro_lab.store.places import PROJECT, notebook_file
-from kokoro_lab.sweeps.job import RUN_ID, Group, Job, Sampling, mistakes
+from kokoro_lab.paths import data_folder
+from kokoro_lab.store.places import notebook_file
+from kokoro_lab.sweeps.job import RUN_ID, Group, Job, Sampling, mistakes, named_model
 
 __all__ = ["PLANS", "NotebookPlan", "Plan", "load_plan", "new_run_id"]
 
-PLANS = PROJECT / "data" / "sweeps"
+PLANS = data_folder() / "sweeps"
 
 
 class NotebookPlan(Sampling):
@@ -82,7 +83,7 @@ class Plan(BaseModel):
             job = Job(
                 run_id=run_id,
                 plan=self.name,
-                model=self.model,
+                model=named_model(self.model),
                 results=results,
                 order_seed=self.seed,
                 notebook=part.notebook,

@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.measure import fingerprint
 from kokoro_lab.measure.cell import Block, ModelReading
 from kokoro_lab.measure.launch import WORKER_COMMAND
 from kokoro_lab.measure.sampling import Event, sample
+from kokoro_lab.models.catalog import resolve
 from kokoro_lab.store import RunRecord, Store
 from kokoro_lab.store.places import Results
 from kokoro_lab.sweeps.job import Job, PlannedCell
@@ -168,10 +169,8 @@ def _record(job: Job, store: Store, planned: Sequence[PlannedCell], folder: Path
 
 def _model(name: str) -> ModelReading | None:
     """What a model name stands for, built now if need be, so that no block pays for it; None when there is none."""
-    from kokoro_lab.models.catalog import resolve
-
     try:
-        file: Any = resolve(name)
+        file = resolve(name)
     except KokoroLabError:
         return None  # each block of it fails with that error, and is kept
     return ModelReading(

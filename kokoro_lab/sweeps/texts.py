@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from kokoro_lab.errors import PlanError
-from kokoro_lab.store.places import PROJECT
+from kokoro_lab.paths import data_folder
 
 __all__ = ["TEXTS", "preset_names", "preset_text"]
 
-TEXTS = PROJECT / "data" / "texts"
+TEXTS = data_folder() / "texts"
 
 
 def preset_names(folder: Path = TEXTS) -> list[str]:

@@ -1,0 +1,45 @@
+"""Progress as a notebook shows it: one bar that is redrawn in place, and stays as the record of what happened."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+from kokoro_lab.sweeps.progress import Progress
+
+__all__ = ["NotebookBar"]
+
+
+class NotebookBar:
+    """A listener for `run.measure`: blocks kept of blocks planned, the cell that runs, and what failed."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._last = Progress("plan", 0, 0)
+        self._failed: list[str] = []
+
+    def __call__(self, event: Progress) -> None:
+        """Redraw after one event."""
+        from IPython.display import display
+
+        self._last = event
+        if event.kind == "finished" and event.status in ("error", "unavailable", "partial"):
+            self._failed.append(f"{event.status}: {event.message}")
+        if self._handle is None:
+            self._handle = display(self, display_id=True)
+        else:
+            self._handle.update(self)
+
+    def __repr__(self) -> str:
+        event = self._last
+        lines = [f"{event.done} of {event.total} blocks" + (f": {event.message}" if event.message else "")]
+        return "\n".join(lines + self._failed)
+
+    def _repr_html_(self) -> str:
+        event = self._last
+        failed = "".join(f"<li>{html.escape(line)}</li>" for line in self._failed)
+        return (
+            f'<progress max="{max(event.total, 1)}" value="{event.done}" style="width:24em"></progress> '
+            f"{event.done} of {event.total} blocks <small>{html.escape(event.message)}</small>"
+            + (f"<ul>{failed}</ul>" if failed else "")
+        )
