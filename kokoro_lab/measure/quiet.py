@@ -16,7 +16,7 @@ import psutil
 
 from kokoro_lab.measure.cell import QuietReading
 
-__all__ = ["OTHER_CPU_LIMIT", "STEAL_LIMIT", "Snapshot", "reading", "snapshot"]
+__all__ = ["OTHER_CPU_LIMIT", "STEAL_LIMIT", "Snapshot", "reading", "settle", "snapshot"]
 
 OTHER_CPU_LIMIT = 0.03
 """Share of all CPU time that other processes may use before a block is contaminated (rule 8)."""
@@ -70,6 +70,21 @@ def snapshot() -> Snapshot:
         temperature_c=_temperature(),
         on_battery=_on_battery(),
     )
+
+
+def settle(most_s: float = 1.0) -> bool:
+    """Sleep until this process uses no CPU time; False when it still does after `most_s` seconds.
+
+    BLAS threads spin for some tens of milliseconds after their last product, such as the gate's mel bank: without this
+    they would still spin while the next worker loads.
+    """
+    step_s = 0.02
+    for _ in range(max(1, round(most_s / step_s))):
+        used = time.process_time()
+        time.sleep(step_s)
+        if time.process_time() - used < 0.1 * step_s:
+            return True
+    return False
 
 
 def reading(before: Snapshot, after: Snapshot) -> QuietReading:

@@ -18,7 +18,7 @@ from kokoro_lab.measure.cell import RETRY_STRIDE, Block, Cell, GateReading
 from kokoro_lab.measure.gate import AudioShelf, judge, reference_of
 from kokoro_lab.measure.launch import WORKER_COMMAND, Launched, launch
 from kokoro_lab.measure.lock import measuring_alone
-from kokoro_lab.measure.quiet import reading, snapshot
+from kokoro_lab.measure.quiet import reading, settle, snapshot
 from kokoro_lab.measure.rounds import Slot, rounds
 
 __all__ = ["Event", "EventKind", "sample"]
@@ -168,6 +168,7 @@ class _Sampling:
         with tempfile.TemporaryDirectory(prefix="block-", dir=self._run_dir) as work:
             extra = {"file_cache": _cold_file(slot.cell)} if slot.cell.state == "cold" else {}
             started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+            settle()
             before = snapshot()
             launched = launch(slot.cell, Path(work), command=self._command, extra=extra, timeout_s=self._timeout_s)
             after = snapshot()

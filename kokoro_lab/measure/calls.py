@@ -1,0 +1,156 @@
+"""One call of an engine, timed from outside; and an engine that does nothing, to time the timing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kokoro_lab.measure.cell import Cell
+from kokoro_lab.measure.listener import SAMPLE_RATE, arrival, listen
+
+if TYPE_CHECKING:
+    from kokoro_lab.engine.config import EngineConfig
+    from kokoro_lab.engine.engine import Engine
+
+__all__ = ["EMPTY", "STAGES", "Call", "EmptyEngine", "engine_config", "load", "speak"]
+
+EMPTY = "empty"
+"""Model name of the cell that measures the harness's own cost: no engine behind it."""
+
+STAGES = ("normalise", "phonemise", "tokenise", "infer", "post_process")
+"""The engine's stages, as in `Speech.timings`."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one call gave, and when."""
+
+    began_ns: int
+    """time.monotonic_ns() just before the call."""
+    ended_ns: int
+    """time.monotonic_ns() when the last sample was there."""
+    total_s: float
+    """By perf_counter_ns, around the call."""
+    ttfa_s: float
+    """Rule 9, from the call; when nothing is audible, the time at which a listener has heard all of the silence."""
+    samples: npt.NDArray[np.float32]
+    """float32[S] at 24 kHz."""
+    speech_s: float
+    """Duration of the synthesised speech, without inserted pauses."""
+    stages: Mapping[str, float]
+    """Stage -> seconds, by the engine's own clock. In a stream stages overlap and may add up to more than the total."""
+    durations: tuple[int, ...] | None
+
+
+class EmptyEngine:
+    """Takes a text and gives a second of sound at once: whatever time it takes is the harness's."""
+
+    def __init__(self) -> None:
+        self._samples = np.full(SAMPLE_RATE, 0.1, dtype=np.float32)
+
+    def speak(self) -> npt.NDArray[np.float32]:
+        """The same second of sound, float32[24000], every time."""
+        return self._samples
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def engine_config(cell: Cell) -> EngineConfig:
+    """The configuration a cell stands for; the environment's KOKORO_* variables have no say. Raises SettingError."""
+    from kokoro_lab.engine.config import EngineConfig
+    from kokoro_lab.errors import SettingError
+
+    settings: dict[str, Any] = dict(cell.engine_settings)
+    try:
+        return EngineConfig(
+            model=cell.model,
+            provider=cell.provider,
+            provider_options=cell.provider_options,
+            intra_op_threads=cell.intra_op_threads,
+            graph_level=cell.graph_level,
+            voices=(cell.voice,),
+            languages=(cell.lang,),
+            **settings,
+        )
+    except TypeError as error:
+        raise SettingError(f"A cell's engine_settings do not fit the engine's configuration: {error}.") from error
+
+
+def load(cell: Cell) -> tuple[Engine | EmptyEngine, dict[str, float]]:
+    """The cell's engine, and its load stages in milliseconds."""
+    if cell.model == EMPTY:
+        return EmptyEngine(), {}
+    from kokoro_lab.engine.engine import Engine
+
+    engine = Engine.load(engine_config(cell))
+    return engine, {stage: seconds * 1e3 for stage, seconds in engine.load_seconds.items()}
+
+
+def speak(engine: Engine | EmptyEngine, cell: Cell, text: str | None = None) -> Call:
+    """Call the engine once with the cell's text (or another), as the cell's delivery says, and time it from outside."""
+    words = cell.text if text is None else text
+    if isinstance(engine, EmptyEngine):
+        return _empty(engine)
+    return _stream(engine, cell, words) if cell.delivery == "stream" else _whole(engine, cell, words)
+
+
+def _whole(engine: Engine, cell: Cell, text: str) -> Call:
+    began_ns = time.monotonic_ns()
+    start = time.perf_counter_ns()
+    speech = engine.synthesize(text, voice=cell.voice, speed=cell.speed, lang=cell.lang, seed=cell.seed)
+    total_s = (time.perf_counter_ns() - start) / 1e9
+    ended_ns = time.monotonic_ns()
+    heard = listen([arrival(total_s, speech.samples)])
+    return Call(
+        began_ns=began_ns,
+        ended_ns=ended_ns,
+        total_s=total_s,
+        ttfa_s=heard.ended_s if heard.ttfa_s is None else heard.ttfa_s,
+        samples=speech.samples,
+        speech_s=speech.speech_s,
+        stages={stage: float(getattr(speech.timings, f"{stage}_s")) for stage in STAGES},
+        durations=None if speech.durations is None else tuple(int(frames) for frames in speech.durations),
+    )
+
+
+def _stream(engine: Engine, cell: Cell, text: str) -> Call:
+    chunks, times = [], []
+    began_ns = time.monotonic_ns()
+    start = time.perf_counter_ns()
+    with engine.stream(text, voice=cell.voice, speed=cell.speed, lang=cell.lang, seed=cell.seed) as stream:
+        for chunk in stream:
+            times.append(time.perf_counter_ns())
+            chunks.append(chunk)
+        total_s = (time.perf_counter_ns() - start) / 1e9
+        ended_ns = time.monotonic_ns()
+        seconds, segments = stream.timings.seconds, stream.segments
+    heard = listen([arrival((at - start) / 1e9, chunk.samples) for at, chunk in zip(times, chunks, strict=True)])
+    known = [segment.durations for segment in segments if segment.durations is not None]
+    return Call(
+        began_ns=began_ns,
+        ended_ns=ended_ns,
+        total_s=total_s,
+        ttfa_s=heard.ended_s if heard.ttfa_s is None else heard.ttfa_s,
+        samples=np.concatenate([chunk.samples for chunk in chunks]),
+        speech_s=sum(len(chunk.samples) for chunk in chunks if not chunk.pause) / SAMPLE_RATE,
+        stages={stage: float(seconds.get(stage, 0.0)) for stage in STAGES},
+        durations=tuple(int(frames) for frames in np.concatenate(known)) if known else None,
+    )
+
+
+def _empty(engine: EmptyEngine) -> Call:
+    began_ns = time.monotonic_ns()
+    start = time.perf_counter_ns()
+    samples = engine.speak()
+    total_s = (time.perf_counter_ns() - start) / 1e9
+    ended_ns = time.monotonic_ns()
+    heard = listen([arrival(total_s, samples)])
+    return Call(
+        began_ns, ended_ns, total_s, heard.ended_s if heard.ttfa_s is None else heard.ttfa_s, samples, 1.0, {}, None
+    )
