@@ -194,9 +194,12 @@ class Session:
         if not self.settings.io_binding:
             outputs: list[Any] = session.run(self.contract.outputs, feeds, options)
             return outputs
+        from onnxruntime import OrtValue
+
         binding = session.io_binding()
         for name, value in feeds.items():
-            binding.bind_cpu_input(name, value)
+            # `bind_cpu_input` does not know overridable initializers; values made here are known by any name.
+            binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(value))
         for name in self.contract.outputs:
             binding.bind_output(name)
         session.run_with_iobinding(binding, options)

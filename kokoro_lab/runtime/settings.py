@@ -44,7 +44,7 @@ class SessionSettings:
     """Threads that share one operator, the caller's included; 0 lets onnxruntime take one a core."""
 
     inter_op_threads: int = 1
-    """Threads that run operators side by side; matters with `parallel` only."""
+    """Threads that run operators side by side, 0 for one a core; matters with `parallel` only."""
 
     parallel: bool = False
     """Run independent branches of the graph side by side (execution mode ORT_PARALLEL)."""
@@ -94,6 +94,8 @@ class SessionSettings:
         for name in ("intra_op_threads", "inter_op_threads"):
             if not 0 <= getattr(self, name) <= 256:
                 raise SettingError(f"{name} is {getattr(self, name)}; use 0 (onnxruntime's choice) to 256")
+        if self.parallel and self.inter_op_threads == 1:
+            raise SettingError("onnxruntime runs parallel with one inter_op thread in sequence; use 0, or 2 or more")
         if self.affinity and self.affinity.count(";") + 2 != self.intra_op_threads:
             raise SettingError(
                 f"affinity {self.affinity!r} pins {self.affinity.count(';') + 1} threads besides the caller's; "
