@@ -26,7 +26,7 @@ class NotebookBar:
         if event.kind == "finished" and event.status in ("error", "unavailable", "partial"):
             self._failed.append(f"{event.status}: {event.message}")
         if self._handle is None:
-            self._handle = display(self, display_id=True)
+            self._handle = display(self, display_id=True)  # type: ignore[no-untyped-call]
         else:
             self._handle.update(self)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from kokoro_lab.errors import PlanError
@@ -11,25 +12,31 @@ from kokoro_lab.store.places import Results
 from kokoro_lab.sweeps.job import RUN_ID, Job
 from kokoro_lab.sweeps.plan import Plan, new_run_id
 
-__all__ = ["prepare"]
+__all__ = ["Prepared", "prepare"]
 
 KEPT_PLAN = "plan.json"
 
 
-def prepare(plan: Plan, results: Results, *, run_id: str | None = None, resume: bool = False) -> list[Job]:
-    """The jobs to execute, in order; none when a resumed run lacks nothing. The plan is kept in the run's folder.
+@dataclass(frozen=True)
+class Prepared:
+    """A run that can start."""
+
+    run_id: str
+    jobs: tuple[Job, ...]
+    """Notebooks to execute, in order; none when a resumed run lacks nothing."""
+
+
+def prepare(plan: Plan, results: Results, *, run_id: str | None = None, resume: bool = False) -> Prepared:
+    """Check that the run can start, and keep the plan in its folder.
 
     Without `run_id`, a new run gets one from the plan's name and the time; a resumed one is the latest of this plan.
 
     Raises:
-        PlanError: the run exists and is not to be resumed, there is none to resume, or the plan changed since it started.
+        PlanError: the run exists already, there is none to resume, or the plan changed since it started.
     """
     if run_id is not None and not re.fullmatch(RUN_ID, run_id):
         raise PlanError(f"A run id has letters, digits, dots, dashes and underscores, 80 at most; got {run_id!r}.")
-    if resume:
-        run_id = run_id or _latest(plan, results)
-    else:
-        run_id = run_id or new_run_id(plan)
+    run_id = run_id or (_latest(plan, results) if resume else new_run_id(plan))
     kept = results.run(run_id) / KEPT_PLAN
     jobs = plan.jobs(run_id, results.root)
     if not resume:
@@ -37,14 +44,14 @@ def prepare(plan: Plan, results: Results, *, run_id: str | None = None, resume: 
             raise PlanError(f"There is a run {run_id!r} already: add --resume to continue it, or give another run id.")
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        return jobs
+        return Prepared(run_id, tuple(jobs))
     if not kept.exists():
         raise PlanError(f"There is no run {run_id!r} to resume under {results.runs}.")
     if Plan.model_validate_json(kept.read_bytes()) != plan:
         raise PlanError(f"The plan {plan.name} is not the one that run {run_id!r} started with: start a new run.")
     rows = Store(results.tables).notebooks(run_id)
     ended_well = {name for name, group in rows.groupby("notebook") if group.iloc[-1]["status"] == "ok"}
-    return [job for job in jobs if job.notebook not in ended_well]
+    return Prepared(run_id, tuple(job for job in jobs if job.notebook not in ended_well))
 
 
 def _latest(plan: Plan, results: Results) -> str:

@@ -1,0 +1,215 @@
+"""The command line: options and exit codes. What a command does is in `kokoro_lab.commands`, imported when called.
+
+Exit codes: 0 done, 1 a gate failed or something regressed, 2 wrong usage or input, 3 inconclusive, 4 nothing was
+measured, 5 any other error, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kokoro_lab import __version__
+from kokoro_lab.errors import KokoroLabError
+
+__all__ = ["app", "main", "run"]
+
+app = typer.Typer(
+    name="kokoro-lab",
+    help="Speak with Kokoro-82M on ONNX Runtime, and measure what each optimisation really buys.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="Model files.", no_args_is_help=True, rich_markup_mode=None)
+results_app = typer.Typer(help="What the tables hold.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(models_app, name="models")
+app.add_typer(results_app, name="results")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+RunId = Annotated[str | None, typer.Option("--run-id", help="Name of the run (default: plan and time).")]
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Add the traceback to an error; works anywhere.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def say(
+    text: Annotated[str, typer.Argument(help="What to say; - reads standard input.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Audio file: .wav, .flac, .ogg or .mp3.")],
+    voice: Annotated[str, typer.Option(help="Name or file of a voice.")] = "af_heart",
+    speed: Annotated[float, typer.Option(help="0.5 to 2.")] = 1.0,
+    lang: Annotated[str | None, typer.Option(help="Language, as en-us (default: the voice's).")] = None,
+    model: Annotated[str | None, typer.Option(help="Name or path of a model.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Execution provider, as cpu.")] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Make it in chunks, and tell when each arrived.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Speak a text into a file."""
+    from kokoro_lab.commands import speak
+
+    settings = {"model": model, "provider": provider}
+    speak.say(text, output, voice=voice, speed=speed, lang=lang, settings=settings, stream=stream, as_json=as_json)
+
+
+@app.command()
+def voices(as_json: Json = False) -> None:
+    """List the voices."""
+    from kokoro_lab.commands import machine
+
+    machine.voices(as_json=as_json)
+
+
+@app.command()
+def providers(as_json: Json = False) -> None:
+    """List the execution providers, and which of them this installation has."""
+    from kokoro_lab.commands import machine
+
+    machine.providers(as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what is there and what is not."""
+    from kokoro_lab.commands.doctor import doctor as look
+
+    if not look(as_json=as_json):
+        raise typer.Exit(KokoroLabError.exit_code)
+
+
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """List the models."""
+    from kokoro_lab.commands import machine
+
+    machine.models(as_json=as_json)
+
+
+@models_app.command("build")
+def models_build(
+    name: Annotated[str, typer.Argument(help="stand-in or tiny.")] = "stand-in", as_json: Json = False
+) -> None:
+    """Build a stand-in: Kokoro's architecture with seeded weights."""
+    from kokoro_lab.commands import machine
+
+    machine.build_model(name, as_json=as_json)
+
+
+@app.command()
+def sweep(
+    plan: Annotated[str, typer.Argument(help="A plan: a YAML file, or the name of one in data/sweeps/.")],
+    run_id: RunId = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run: only what is missing.")] = False,
+    model: Annotated[str | None, typer.Option(help="Measure this model instead of the plan's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a plan: its notebooks measure, and every block is kept at once."""
+    from kokoro_lab.commands.sweep import sweep as run_plan
+
+    run_plan(plan, run_id=run_id, resume=resume, model=model, as_json=as_json)
+
+
+@results_app.command("list")
+def results_list(as_json: Json = False) -> None:
+    """List the runs."""
+    from kokoro_lab.commands import results
+
+    results.list_runs(as_json=as_json)
+
+
+@results_app.command("show")
+def results_show(
+    table: Annotated[str, typer.Argument(help="samples, cells, machines, verdicts or notebooks.")],
+    run_id: Annotated[str | None, typer.Option("--run", help="Rows of this run only.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The newest rows only.")] = None,
+    version: Annotated[int | None, typer.Option(min=0, help="The table as it was at this version.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the rows of a table."""
+    from kokoro_lab.commands import results
+
+    results.show(table, run_id=run_id, limit=limit, version=version, as_json=as_json)
+
+
+@results_app.command("history")
+def results_history(
+    table: Annotated[str, typer.Argument(help="samples, cells, machines, verdicts or notebooks.")],
+    as_json: Json = False,
+) -> None:
+    """List the commits of a table."""
+    from kokoro_lab.commands import results
+
+    results.history(table, as_json=as_json)
+
+
+@app.command()
+def report(
+    run_id: Annotated[str | None, typer.Option("--run", help="Which run (default: the newest).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Render the report of a run."""
+    from kokoro_lab.commands.report import report as render
+
+    render(run_id=run_id, as_json=as_json)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns its exit code. Errors are one sentence on standard error."""
+    given = list(arguments)
+    debug = "--debug" in given[: given.index("--")] if "--" in given else "--debug" in given
+    if debug:
+        given.remove("--debug")
+    try:
+        code = app(given, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # Whoever read our output has enough; keep the interpreter from flushing into the closed pipe at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyboardInterrupt, typer.Abort):
+        _complain("Interrupted", debug)
+        return 130
+    except Exception as error:
+        return _code_of(error, debug)
+
+
+def _code_of(error: Exception, debug: bool) -> int:
+    from click import ClickException
+
+    if isinstance(error, KokoroLabError):
+        _complain(error.message, debug)
+        return error.exit_code
+    if isinstance(error, ClickException):
+        _complain(f"{error.format_message()} Try --help", debug)
+        return 2
+    _complain(f"Unexpected {type(error).__name__}: {error} (--debug shows where)", debug)
+    return KokoroLabError.exit_code
+
+
+def _complain(message: str, debug: bool) -> None:
+    from kokoro_lab.commands.console import sentence
+
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    print(f"kokoro-lab: {sentence(message)}", file=sys.stderr)
+
+
+def main() -> None:
+    """Entry point of the `kokoro-lab` script."""
+    sys.exit(run(sys.argv[1:]))

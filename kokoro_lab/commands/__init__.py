@@ -1,0 +1,1 @@
+"""What the commands do; `kokoro_lab.cli` declares them. Each is imported when it is called."""

@@ -1,0 +1,118 @@
+"""`kokoro-lab say`: text in, an audio file out, and what it took."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from kokoro_lab.commands.console import notice, print_json
+from kokoro_lab.engine.config import EngineConfig
+from kokoro_lab.engine.engine import Engine
+from kokoro_lab.errors import InputError
+
+__all__ = ["say"]
+
+NOT_SPEECH = (
+    "The voice you hear has seeded weights (stand-in): its timing is that of Kokoro, its words cannot be understood"
+)
+
+
+def say(
+    text: str, output: Path, *, voice: str, speed: float, lang: str | None, settings: dict[str, Any], stream: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Speak `text` ("-": standard input) into the file `output`.
+
+    With `stream`, chunks are asked for as a player would, and the time to the first of them is told.
+    """
+    from kokoro_lab.audio.wav import write_audio
+
+    spoken = _read_input() if text == "-" else text
+    given = {name: value for name, value in settings.items() if value is not None}
+    config = EngineConfig.from_environment(voices=(voice,), **given)
+    with Engine.load(config, notice=notice) as engine:
+        if engine.model.weights == "stand-in":
+            notice(NOT_SPEECH)
+        made = _streamed(engine, spoken, voice, speed, lang) if stream else _whole(engine, spoken, voice, speed, lang)
+        write_audio(output, made.pop("samples"))
+        provider = engine.pool.primary.effective_provider()
+        document = {
+            "output": str(output),
+            "text": spoken,
+            **made,
+            "model": {
+                name: getattr(engine.model, name) for name in ("name", "weights", "architecture", "precision", "sha256")
+            },
+            "provider": {
+                "requested": provider.requested,
+                "effective": provider.effective,
+                "status": provider.status,
+                "share": provider.share,
+                "nodes": provider.nodes,
+            },
+            "load_ms": {stage: 1000 * seconds for stage, seconds in engine.load_seconds.items()},
+        }
+    if as_json:
+        print_json(document)
+    rtf = f"RTF {document['rtf']:.2f}" if document["rtf"] is not None else "no speech"
+    notice(f"Wrote {output}: {document['audio_s']:.2f} s of audio in {document['timings_ms']['total']:.0f} ms, {rtf}")
+
+
+def _whole(engine: Engine, text: str, voice: str, speed: float, lang: str | None) -> dict[str, Any]:
+    speech = engine.synthesize(text, voice=voice, speed=speed, lang=lang)
+    timings = speech.timings
+    stages = ("normalise", "phonemise", "tokenise", "infer", "post_process", "other", "total")
+    return {
+        "samples": speech.samples,
+        "voice": speech.voice,
+        "speed": speech.speed,
+        "lang": speech.lang,
+        "phonemes": speech.phonemes,
+        "tokens": list(speech.tokens),
+        "segments": len(speech.segments),
+        "timings_ms": {stage: 1000 * getattr(timings, f"{stage}_s") for stage in stages},
+        "audio_s": speech.duration_s,
+        "speech_s": speech.speech_s,
+        "rtf": speech.rtf if speech.speech_s else None,
+    }
+
+
+def _streamed(engine: Engine, text: str, voice: str, speed: float, lang: str | None) -> dict[str, Any]:
+    import numpy as np
+
+    began = time.perf_counter()
+    arrivals, pieces = [], []
+    with engine.stream(text, voice=voice, speed=speed, lang=lang) as stream:
+        for chunk in stream:
+            arrivals.append(1000 * (time.perf_counter() - began))
+            pieces.append(chunk.samples)
+        timings, segments = stream.timings, stream.segments
+    samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    speech_s = sum(segment.duration_s for segment in segments)
+    return {
+        "samples": samples,
+        "voice": voice,
+        "speed": speed,
+        "lang": lang,
+        "phonemes": " ".join(segment.segment.phonemes for segment in segments),
+        "tokens": [token for segment in segments for token in segment.segment.tokens],
+        "segments": len(segments),
+        "timings_ms": {
+            **{stage: 1000 * seconds for stage, seconds in timings.seconds.items()},
+            "total": 1000 * timings.total_s,
+        },
+        "first_chunk_ms": arrivals[0] if arrivals else None,
+        "chunks": [{"arrived_ms": at, "samples": len(piece)} for at, piece in zip(arrivals, pieces, strict=True)],
+        "audio_s": len(samples) / 24_000,
+        "speech_s": speech_s,
+        "rtf": timings.total_s / speech_s if speech_s else None,
+    }
+
+
+def _read_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError("Standard input is not UTF-8 text: convert it first.") from None

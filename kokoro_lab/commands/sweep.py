@@ -1,0 +1,130 @@
+"""`kokoro-lab sweep`: execute a plan's notebooks, one after the other, with progress on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from kokoro_lab.commands.console import notice, print_json
+from kokoro_lab.errors import KokoroLabError, NothingMeasuredError
+from kokoro_lab.models.catalog import resolve
+from kokoro_lab.store import Store
+from kokoro_lab.store.places import results
+from kokoro_lab.sweeps.job import Job
+from kokoro_lab.sweeps.notebooks import Execution, execute
+from kokoro_lab.sweeps.plan import load_plan
+from kokoro_lab.sweeps.progress import Progress
+from kokoro_lab.sweeps.runs import prepare
+
+__all__ = ["sweep"]
+
+
+def sweep(plan_path: str, *, run_id: str | None, resume: bool, model: str | None, as_json: bool) -> None:
+    """Run a plan, or what is missing of a run of it.
+
+    Raises:
+        NothingMeasuredError: no call was completed.
+        KokoroLabError: a notebook failed.
+    """
+    plan = load_plan(plan_path)
+    if model is not None:
+        plan = plan.model_copy(update={"model": model})
+    run = prepare(plan, results(), run_id=run_id, resume=resume)
+    _announce(run.run_id, run.jobs)
+    for name in sorted({item.cell.model for job in run.jobs for item in job.planned()}):
+        resolve(name, notice=notice)
+    ended = []
+    for job in run.jobs:
+        with _Bar() as bar:
+            ended.append(execute(job, bar))
+        notice(f"{job.notebook}: {ended[-1].status} in {ended[-1].seconds:.0f} s, kept as {ended[-1].executed}")
+    _conclude(run.run_id, ended, as_json=as_json)
+
+
+def _announce(run_id: str, jobs: Sequence[Job]) -> None:
+    if not jobs:
+        notice(f"Run {run_id}: nothing is missing")
+    for job in jobs:
+        planned = job.planned()
+        blocks = sum(item.blocks for item in planned)
+        size = f"{len(planned)} cells in {blocks} blocks, {job.budget_s:.0f} s at most"
+        notice(f"Run {run_id}: notebook {job.notebook}, model {job.model}, {size}")
+
+
+def _conclude(run_id: str, ended: Sequence[Execution], *, as_json: bool) -> None:
+    """Say what is kept of the run, then raise what its exit code has to say."""
+    store = Store(results().tables)
+    summary = next((run for run in store.runs() if run["run_id"] == run_id), None)
+    if as_json:
+        notebooks = [
+            {
+                "notebook": execution.notebook,
+                "status": execution.status,
+                "error": execution.error,
+                "executed": str(execution.executed),
+                "seconds": execution.seconds,
+            }
+            for execution in ended
+        ]
+        print_json({"run_id": run_id, "run": summary, "notebooks": notebooks})
+    failed = [execution for execution in ended if execution.status != "ok"]
+    if summary is None or not summary["samples"]:
+        reasons = sorted({execution.error for execution in failed} | set(store.cells(run_id)["error"]) - {""})
+        raise NothingMeasuredError(f"Run {run_id} measured nothing: {' '.join(reasons) or 'no block was started'}")
+    parts = [f"{summary[status]} {status}" for status in ("ok", "partial", "unavailable", "error") if summary[status]]
+    notice(f"Run {run_id}: {summary['samples']} samples in {summary['blocks']} blocks ({', '.join(parts)})")
+    if failed:
+        words = "; ".join(f"{execution.notebook}: {execution.error}" for execution in failed)
+        raise KokoroLabError(f"A notebook failed, its half-executed copy is kept: {words}")
+    notice(f"Next: kokoro-lab report --run {run_id}")
+
+
+class _Bar:
+    """A bar on a terminal; elsewhere a line a finished block. It is redrawn only when something happened."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+
+        self._lines = not sys.stderr.isatty()
+        self._progress = RichProgress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting the notebook", total=None)
+
+    def __call__(self, event: Progress) -> None:
+        failed = event.status in ("error", "unavailable", "partial")
+        if (self._lines or failed) and event.kind != "start":
+            status = f" {event.status}" if event.status else ""
+            self._say(f"[{event.done}/{event.total}]{status} {event.message or 'planned'}")
+        if not self._lines:
+            self._progress.update(
+                self._task, description=event.message[:60], completed=event.done, total=event.total, refresh=True
+            )
+
+    def _say(self, line: str) -> None:
+        if self._lines:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            self._progress.console.print(line, markup=False, highlight=False)
+
+    def __enter__(self) -> Self:
+        if not self._lines:
+            self._progress.start()
+            self._progress.refresh()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._lines:
+            self._progress.stop()
