@@ -197,6 +197,8 @@ def _metadata(path: Path) -> dict[str, str]:
         model = onnx.load(path, load_external_data=False)
     except (OSError, DecodeError) as error:
         raise ModelError(f"{path} is truncated or not an ONNX model; fetch or build it again") from error
+    if not model.graph.node:
+        raise ModelError(f"{path} is empty or not an ONNX model; fetch or build it again")
     return {entry.key: entry.value for entry in model.metadata_props}
 
 

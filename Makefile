@@ -1,0 +1,56 @@
+# Every target that people use says how long it takes on two cores.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+REFERENCE := .venv-reference
+MODEL ?= stand-in
+PLAN ?= $(if $(filter tiny,$(MODEL)),data/sweeps/ci.yaml,data/sweeps/quick.yaml)
+
+.DEFAULT_GOAL := help
+.PHONY: help env test lint report lab reference clean
+
+help:
+	@echo "make env        set up $(VENV) with pinned dependencies         (2 to 4 minutes)"
+	@echo "make report     build the model, run the quick sweep, report   (5 minutes after make env; MODEL=tiny: 1)"
+	@echo "make test       lint, types and tests                          (5 minutes)"
+	@echo "make lab        JupyterLab on notebooks/"
+	@echo "make reference  parity with upstream PyTorch, in $(REFERENCE)  (5 minutes, 1 GB)"
+	@echo "make clean      remove environments and caches, not results"
+
+env: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(VENV): this takes a few minutes the first time"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --quiet -c constraints.txt -e '.[test]'
+	@touch $@
+
+report: env
+	$(BIN)/kokoro-lab sweep $(PLAN) --model $(MODEL)
+	$(BIN)/kokoro-lab report
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+lab: env
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+$(REFERENCE)/.installed: tests/reference/requirements.txt
+	@echo "Setting up $(REFERENCE): PyTorch's CPU build takes a few minutes"
+	test -x $(REFERENCE)/bin/python || $(PYTHON) -m venv $(REFERENCE)
+	$(REFERENCE)/bin/python -m pip install --disable-pip-version-check --progress-bar off --quiet -r tests/reference/requirements.txt
+	$(REFERENCE)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps kokoro==0.9.4
+	@touch $@
+
+reference: $(REFERENCE)/.installed
+	PYTHONPATH=. $(REFERENCE)/bin/python -m pytest tests/reference -m reference
+
+clean:
+	rm -rf $(VENV) $(REFERENCE) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
