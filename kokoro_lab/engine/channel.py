@@ -99,39 +99,33 @@ class StageTimes:
 
 
 class StageClock:
-    """Adds up a stage's busy and waiting time, each measured by itself."""
+    """Splits the time of a stage's thread into waiting at its channels and everything else, which is its work."""
 
     def __init__(self) -> None:
         self._busy = 0.0
         self._waiting = 0.0
         self._items = 0
-        self._start = self._end = 0.0
+        self._start = self._mark = self._end = 0.0
 
     def start(self) -> None:
-        """The thread runs."""
-        self._start = time.perf_counter()
+        """The thread runs, and is busy."""
+        self._start = self._mark = time.perf_counter()
 
     def stop(self) -> None:
         """The thread is about to end."""
         self._end = time.perf_counter()
-
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        """Time one piece of work."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._busy += time.perf_counter() - start
+        self._busy += self._end - self._mark
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Time one wait."""
-        start = time.perf_counter()
+        """What happens inside is waiting."""
+        began = time.perf_counter()
+        self._busy += began - self._mark
         try:
             yield
         finally:
-            self._waiting += time.perf_counter() - start
+            self._mark = time.perf_counter()
+            self._waiting += self._mark - began
 
     def shift(self, seconds: float) -> None:
         """Count seconds as waiting that were counted as busy: a wait inside a piece of work."""
@@ -143,7 +137,7 @@ class StageClock:
         self._items += 1
 
     def times(self) -> StageTimes:
-        """What was added up so far."""
+        """What was added up so far; complete when the thread has ended."""
         if not self._start:
             return StageTimes(0.0, 0.0, 0.0, 0)
         wall = (self._end or time.perf_counter()) - self._start

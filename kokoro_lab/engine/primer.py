@@ -19,7 +19,10 @@ JOINT = re.compile(
 )
 WORD = re.compile(r"\s+")
 MARKUP = re.compile(r"<[a-zA-Z/]|\]\(")
-ABBREVIATION = re.compile(r"(?:^|[\s(])(?:[A-Z][a-z]{0,3}|[a-z]\.[a-z]|[A-Z]|[a-z]{1,3})\.\s+$")
+ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:[A-Za-z]|(?:[a-z]\.)+[a-z]|mr|mrs|ms|dr|prof|rev|gen|st|no|vs|fig|approx|etc|jr|sr)\.\s+$",
+    re.IGNORECASE,
+)
 
 REACH = 1.5  # a better kind of cut may lie this much beyond the length asked for
 WHOLE = 400  # characters; from this length on pieces stop growing: segmentation by sentences takes over
@@ -54,7 +57,7 @@ def _cut(text: str, length: int, words: int) -> int:
             for end in ends
             if len(text[:end].split()) >= words
             and len(text[end:].split()) >= words
-            and not (kind is SENTENCE and ABBREVIATION.search(text[:end]))
+            and not (kind is SENTENCE and (ABBREVIATION.search(text[:end]) or text[end].islower()))
         ]
         if ends:
             return min(ends, key=lambda end: abs(end - length)) if kind is SENTENCE else ends[-1]

@@ -137,8 +137,7 @@ class _Pipeline:
 
     def _read(self, clock: StageClock) -> None:
         while True:
-            with clock.busy():
-                segment = next(self.segments, None)
+            segment = next(self.segments, None)
             if segment is None:
                 return
             with self._known:
@@ -152,8 +151,7 @@ class _Pipeline:
 
     def _infer(self, clock: StageClock) -> None:
         for segment in _incoming(self.planned, clock):
-            with clock.busy():
-                answer = self.speak(segment, self.cancellation)
+            answer = self.speak(segment, self.cancellation)
             clock.shift(answer.waited_s)
             self.seconds["infer"] = self.seconds.get("infer", 0.0) + answer.inference.seconds
             clock.count()
@@ -163,20 +161,18 @@ class _Pipeline:
     def _cut(self, clock: StageClock) -> None:
         step = round(self.settings.chunk_ms * SAMPLE_RATE / 1000)
         for number, spoken in enumerate(_incoming(self.spoken, clock)):
-            with clock.busy():
-                audio = fade_edges(spoken.answer.inference.audio, start=number > 0, end=False)
-                # What is sent before the end is known must stop short of where the end would be faded.
-                early = max(0, len(audio) - round(FADE_S * SAMPLE_RATE)) // step * step if step else 0
-                pieces = [audio[start : start + step] for start in range(0, early, step)] if step else []
+            audio = fade_edges(spoken.answer.inference.audio, start=number > 0, end=False)
+            # What is sent before the end is known must stop short of where the end would be faded.
+            early = max(0, len(audio) - round(FADE_S * SAMPLE_RATE)) // step * step if step else 0
+            pieces = [audio[start : start + step] for start in range(0, early, step)] if step else []
             self._send(pieces, spoken.segment, clock, number=number, first=True)
             with clock.waiting():
                 follows = self._has_successor(number)
-            with clock.busy():
-                if follows:
-                    audio = fade_edges(audio, start=False, end=True)
-                rest = audio[early:]
-                ends = [rest[start : start + step] for start in range(0, len(rest), step)] if step else [rest]
-                self._finish(spoken, audio, follows)
+            if follows:
+                audio = fade_edges(audio, start=False, end=True)
+            rest = audio[early:]
+            ends = [rest[start : start + step] for start in range(0, len(rest), step)] if step else [rest]
+            self._finish(spoken, audio, follows)
             self._send(ends or [rest], spoken.segment, clock, number=number, first=not pieces, ends=not follows)
             if follows and spoken.segment.pause_s > 0:
                 pause = silence(spoken.segment.pause_s)
