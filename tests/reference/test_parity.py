@@ -129,6 +129,14 @@ def test_the_source_is_at_least_as_exact_as_upstreams(pair: Pair, call: Arrays) 
     assert ours_off <= max(theirs_off, 1e-6)
 
 
+def test_upstream_draws_initial_phases_that_reach_nothing(pair: Pair) -> None:
+    """Why ours are scaled by `noise_scale`: the down-sampling in upstream skips the one sample that holds them."""
+    f0 = np.full((1, 1, 40), 150.0, np.float32)
+    without = upstream.source_stage(pair.upstream, f0, torch.float32)
+    with_phases = upstream.source_stage(pair.upstream, f0, torch.float32, phase=0.3)
+    np.testing.assert_array_equal(without, with_phases)
+
+
 def test_the_noise_has_upstreams_deviation_voiced_and_unvoiced(pair: Pair) -> None:
     steps = 1000
     for f0, deviation in ((150.0, 0.003), (0.0, 0.1 / 3)):

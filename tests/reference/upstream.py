@@ -103,13 +103,13 @@ def prosody_stage(
 
 
 @torch.no_grad()
-def source_stage(model: torch.nn.Module, f0: Floats, dtype: torch.dtype) -> NDArray:
-    """The spectrum of the harmonic source without noise, computed in `dtype`."""
+def source_stage(model: torch.nn.Module, f0: Floats, dtype: torch.dtype, phase: float = 0.0) -> NDArray:
+    """The spectrum of the harmonic source without noise, computed in `dtype`; every initial phase drawn is `phase`."""
     generator = model.decoder.generator
     generator.m_source.to(dtype)
     generator.stft.to(dtype)
     try:
-        with silent_source():
+        with silent_source(phase):
             curve = generator.f0_upsamp(torch.from_numpy(f0).to(dtype)).transpose(1, 2)
             excitation, _, _ = generator.m_source(curve)
             spectrum = generator.stft.transform(excitation.transpose(1, 2).squeeze(1))
@@ -148,8 +148,8 @@ def vocoder_stage(model: torch.nn.Module, features: Floats, spectrum: Floats, st
 
 
 @contextmanager
-def silent_source() -> Iterator[None]:
-    """Upstream without its random phases and noise."""
-    zeros = {"rand": lambda *shape, **_: torch.zeros(*shape), "randn_like": torch.zeros_like}
+def silent_source(phase: float) -> Iterator[None]:
+    """Upstream without its noise, and with a fixed number for its random phases."""
+    zeros = {"rand": lambda *shape, **_: torch.full(shape, phase), "randn_like": torch.zeros_like}
     with mock.patch.multiple(torch, **zeros):
         yield
