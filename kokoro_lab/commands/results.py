@@ -57,6 +57,8 @@ def show(table: str, *, run_id: str | None, limit: int | None, version: int | No
     rows: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
     if as_json:
         print_json({"rows": rows, "table": table, "version": _version(store, table, version), "total": total})
+    elif not rows:
+        notice(f"Table {table} has no such rows under {results().root}")
     else:
         print_table(rows, SHOWN[table])
         if total > len(rows):
@@ -69,6 +71,8 @@ def history(table: str, *, as_json: bool) -> None:
     commits = Store(results().tables).history(table)
     if as_json:
         print_json({"commits": commits, "table": table})
+    elif not commits:
+        notice(f"Nothing was written to table {table} under {results().root} yet")
     else:
         print_table(commits, ("version", "at", "operation", "rows_added", "run_id", "cell_id", "block"))
 

@@ -14,9 +14,7 @@ from kokoro_lab.errors import InputError
 
 __all__ = ["say"]
 
-NOT_SPEECH = (
-    "The voice you hear has seeded weights (stand-in): its timing is that of Kokoro, its words cannot be understood"
-)
+NOT_SPEECH = "Model {} has seeded weights, not the published ones: its words cannot be understood"
 
 
 def say(
@@ -34,7 +32,7 @@ def say(
     config = EngineConfig.from_environment(voices=(voice,), **given)
     with Engine.load(config, notice=notice) as engine:
         if engine.model.weights == "stand-in":
-            notice(NOT_SPEECH)
+            notice(NOT_SPEECH.format(engine.model.name))
         made = _streamed(engine, spoken, voice, speed, lang) if stream else _whole(engine, spoken, voice, speed, lang)
         write_audio(output, made.pop("samples"))
         provider = engine.pool.primary.effective_provider()

@@ -7,10 +7,11 @@ sampling starts.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -115,7 +116,7 @@ def measure(
         )
         # Closed at once when anything goes wrong: it holds the machine's lock for as long as it lives.
         with contextlib.closing(cast("Generator[Block]", source)):
-            for block in source:
+            for block in map(_sound, source):
                 store.append_block(record, block)
                 done.add(block.key)
                 measured.append(block)
@@ -138,6 +139,16 @@ def measure(
         stopped=stopped,
         seconds=time.monotonic() - began,
     )
+
+
+def _sound(block: Block) -> Block:
+    """The block as it is, or as a failed one when a figure in it is not a number: such a row is no measurement."""
+    for repeat in block.result.repeats:
+        for name, value in repeat.as_dict().items():
+            if isinstance(value, float) and not math.isfinite(value):
+                error = f"The worker gave {value} as {name} of repeat {repeat.repeat}, which is not a number."
+                return replace(block, result=replace(block.result, status="error", error=error, repeats=()))
+    return block
 
 
 def _teller(job: Job, progress: Listener | None) -> Callable[[Progress], None]:

@@ -1,0 +1,163 @@
+"""Measuring a job into the store: what is kept, what is left out on a second call, and what a failure does."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kokoro_lab.errors import BusyError
+from kokoro_lab.measure.lock import measuring_alone
+from kokoro_lab.measure.rounds import rounds
+from kokoro_lab.store import Store
+from kokoro_lab.sweeps.job import Job
+from kokoro_lab.sweeps.progress import Progress, ProgressFile
+from kokoro_lab.sweeps.run import RunSummary, measure, progress_path
+
+WORKER = (sys.executable, str(Path(__file__).with_name("sweep_worker.py")))
+Measure = Callable[..., RunSummary]
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "log"
+    path.touch()
+    monkeypatch.setenv("SWEEP_LOG", str(path))
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, log: Path) -> Measure:
+    def run(job: Job, progress: Callable[[Progress], None] | None = None) -> RunSummary:
+        return measure(job, progress, worker_command=WORKER, lock=tmp_path / "lock")
+
+    return run
+
+
+@pytest.fixture
+def store(places: Path) -> Store:
+    return Store(places / "tables")
+
+
+@pytest.fixture
+def job(places: Path) -> Callable[..., Job]:
+    def job(*groups: dict[str, Any], **changed: Any) -> Job:
+        values = {
+            "run_id": "r1",
+            "notebook": "providers",
+            "plan": "trial",
+            "model": "tiny",
+            "groups": groups or ({"text": "ultra-short", "intra_op_threads": [1, 2]},),
+            "budget_s": 100,
+            "retries": 0,
+            "repeats": 2,
+            "results": places,
+        }
+        return Job.model_validate({**values, **changed})
+
+    return job
+
+
+def test_every_block_is_kept_with_its_samples_and_what_ran(run: Measure, store: Store, job: Callable[..., Job]) -> None:
+    summary = run(job())
+    assert (summary.planned, summary.kept, summary.measured, summary.statuses) == (4, 4, 4, {"ok": 4})
+    assert Counter(store.samples("r1")["block"]) == {0: 4, 1: 4}
+    cells = store.cells("r1")
+    assert set(cells["notebook"]) == {"providers"} and set(cells["plan"]) == {"trial"}
+    assert set(cells["gate"]) == {"equivalent"}
+    (machine,) = store.machines().to_dict("records")
+    assert set(cells["machine_id"]) == {machine["machine_id"]} and "logical_cores" in machine["facts"]
+    assert all((store.root.parent / "runs" / "r1" / path).is_file() for path in cells["audio_path"])
+
+
+def test_a_second_call_measures_nothing(run: Measure, store: Store, job: Callable[..., Job], log: Path) -> None:
+    run(job())
+    before, versions = log.read_text(), store.versions()
+    assert run(job()).measured == 0
+    assert log.read_text() == before and store.versions() == versions
+
+
+@pytest.mark.parametrize("after", [1, 2, 5])
+def test_an_interrupted_run_takes_up_where_it_was(
+    run: Measure, store: Store, job: Callable[..., Job], log: Path, after: int
+) -> None:
+    asked = job({"text": ["ultra-short", "short"], "intra_op_threads": [1, 2]}, order_seed=7)
+    seen = 0
+
+    def interrupt(event: Progress) -> None:
+        nonlocal seen
+        seen += event.kind == "finished"
+        if seen == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(asked, interrupt)
+    assert len(store.cells()) == after
+    summary = run(asked)  # the machine's lock is free again, too
+    assert (summary.measured, summary.kept) == (8 - after, 8)
+    in_order = store.cells().sort_values("order")
+    planned = [(slot.cell.id, slot.round) for slot in rounds([item.cell for item in asked.planned()], 2, 7)]
+    assert list(zip(in_order["cell_id"], in_order["block"], strict=True)) == planned
+    assert log.read_text().split() == [cell_id for cell_id, _ in planned]
+
+
+def test_a_failing_cell_is_kept_with_its_error_and_the_others_go_on(
+    run: Measure, store: Store, job: Callable[..., Job]
+) -> None:
+    events: list[Progress] = []
+    summary = run(job({"text": "ultra-short", "provider": ["cpu", "openvino", "coreml", "cuda"]}), events.append)
+    assert summary.kept == summary.planned == 8
+    assert summary.statuses == {"ok": 2, "unavailable": 2, "error": 4}
+    cells = store.cells().set_index("provider")
+    assert "SIGABRT" in cells.loc["coreml", "error"].iloc[0]
+    assert "not a number" in cells.loc["cuda", "error"].iloc[0]
+    assert set(cells.loc["openvino", "error"]) == {"this onnxruntime has no openvino"}
+    assert set(store.samples()["provider"]) == {"cpu"}
+    assert "2 unavailable" in summary.sentence
+    assert {event.status for event in events if event.kind == "finished"} == {"ok", "unavailable", "error"}
+
+
+def test_groups_may_have_fewer_blocks_than_others(run: Measure, store: Store, job: Callable[..., Job]) -> None:
+    groups = ({"text": "ultra-short", "blocks": 3}, {"text": "ultra-short", "provider": "openvino", "blocks": 1})
+    summary = run(job(*groups))
+    assert summary.kept == summary.planned == 4
+    assert Counter(store.cells()["provider"]) == {"cpu": 3, "openvino": 1}
+
+
+def test_a_spent_budget_leaves_every_cell_one_block_and_is_not_given_twice(
+    run: Measure, store: Store, job: Callable[..., Job]
+) -> None:
+    groups = (
+        {"text": "ultra-short", "intra_op_threads": [1, 2], "blocks": 50},
+        {"text": "ultra-short", "provider": "openvino", "blocks": 1},
+    )
+    summary = run(job(*groups, budget_s=0.01))
+    assert Counter(store.cells()["cell_id"].value_counts()) == {1: 3}
+    assert "budget" in summary.stopped and "budget" in summary.sentence
+    assert run(job(*groups, budget_s=0.01)).measured == 0
+
+
+def test_a_machine_that_is_measuring_is_left_alone(
+    run: Measure, store: Store, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    with measuring_alone("another", path=tmp_path / "lock"), pytest.raises(BusyError, match="another"):
+        run(job())
+    assert store.cells().empty
+
+
+def test_progress_can_be_followed_from_another_process(run: Measure, job: Callable[..., Job]) -> None:
+    asked = job()
+    follower = ProgressFile(progress_path(asked))
+    assert list(follower.new()) == []
+    run(asked)
+    events = list(follower.new())
+    assert [event.done for event in events if event.kind == "finished"] == [1, 2, 3, 4]
+    assert {event.total for event in events} == {4} and events[0].kind == "plan"
+    assert "ultra-short, cpu, 1 thread, warm" in {event.message for event in events}
+    with follower.path.open("a") as file:
+        file.write('{"kind": "half')
+    assert list(follower.new()) == []
