@@ -1,29 +1,30 @@
-"""Model files by name: what is installed, what each one is, and the stand-in, built when it is first needed.
-
-Beside every model lies a record (`NAME.json`) with its SHA-256 and what it was made of. The file is hashed when it is
-made and again whenever its size or time stamp differ from the record's.
-"""
+"""Model files by name: what is installed, what each one is, and the stand-in, built when it is first needed."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from filelock import FileLock
 
 from kokoro_lab.errors import ModelError, ModelNotFoundError
 from kokoro_lab.models.published import published_models
+from kokoro_lab.models.records import (
+    ModelFile,
+    checked,
+    file_sum,
+    read_record,
+    record_path,
+    write_record,
+    written_whole,
+)
 from kokoro_lab.paths import home
 
-__all__ = ["ModelFile", "build_stand_in", "default_model", "installed", "models_folder", "resolve"]
+__all__ = ["ModelFile", "build_stand_in", "default_model", "installed", "models_folder", "remove", "resolve"]
 
 STAND_INS: dict[str, Literal["full", "tiny"]] = {"stand-in": "full", "tiny": "tiny"}
 STAND_IN_SEED = 2
@@ -31,19 +32,6 @@ STAND_IN_REVISION = 1  # raise it when a change to the graph or the weights chan
 FIRST_CHOICES = ("kokoro-v1.0", "kokoro-v1.1")
 
 Notice = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """One model file (weights x precision x graph) and what is known of it."""
-
-    name: str
-    path: Path
-    sha256: str
-    bytes: int
-    weights: Literal["stand-in", "imported", "published"]
-    architecture: Literal["full", "tiny"]
-    precision: str
 
 
 def models_folder() -> Path:
@@ -70,17 +58,33 @@ def resolve(name: str, *, notice: Notice | None = None) -> ModelFile:
     name = default_model() if name == "default" else name
     path = models_folder() / f"{name}.onnx"
     if name in STAND_INS:
-        record = _read_record(path)
+        record = read_record(path)
         if path.is_file() and record is not None and record["revision"] == STAND_IN_REVISION:
-            return _checked(path, record)
+            return checked(path, record)
         return build_stand_in(name, notice=notice)
     if not path.is_file() and (name.endswith(".onnx") or "/" in name or "\\" in name):
         path = Path(name).expanduser().resolve()
     if not path.is_file():
         known = ", ".join(dict.fromkeys([*STAND_INS, *(p.stem for p in models_folder().glob("*.onnx"))]))
         raise ModelNotFoundError(f"there is no model {name!r}; use one of {known}, or the path of an .onnx file")
-    record = _read_record(path)
-    return _checked(path, record) if record else _recognise(path)
+    record = read_record(path)
+    return checked(path, record) if record else _recognise(path)
+
+
+def remove(name: str) -> list[Path]:
+    """Delete the installed model called `name`, its record and what a broken download left; the files deleted.
+
+    Raises ModelNotFoundError when no model of that name is installed; a file elsewhere is never touched.
+    """
+    path = models_folder() / f"{name}.onnx"
+    if Path(name).name != name or not path.is_file():
+        known = ", ".join(p.stem for p in models_folder().glob("*.onnx")) or "none"
+        raise ModelNotFoundError(f"no model {name!r} is installed; installed are: {known}")
+    found = [path, record_path(path), path.with_suffix(".lock"), path.with_name(f".{path.name}.part")]
+    found = [each for each in found if each.is_file()]
+    for each in found:
+        each.unlink()
+    return found
 
 
 def build_stand_in(name: str, *, notice: Notice | None = None) -> ModelFile:
@@ -105,7 +109,7 @@ def build_stand_in(name: str, *, notice: Notice | None = None) -> ModelFile:
         model = build(arch, seeded_state(arch, STAND_IN_SEED), metadata=metadata)
         onnx.checker.check_model(model, full_check=True)
         data = model.SerializeToString()
-        with _written_whole(path) as stream:
+        with written_whole(path) as stream:
             stream.write(data)
         file = ModelFile(
             name,
@@ -114,60 +118,10 @@ def build_stand_in(name: str, *, notice: Notice | None = None) -> ModelFile:
             len(data),
             "stand-in",
             STAND_INS[name],
-            "fp32",  # type: ignore[arg-type]
+            "fp32",
         )
-        _write_record(file, revision=STAND_IN_REVISION, seed=STAND_IN_SEED, onnx=version("onnx"))
+        write_record(file, revision=STAND_IN_REVISION, seed=STAND_IN_SEED, onnx=version("onnx"))
         say(f"built {path} ({file.bytes / 1e6:.0f} MB, SHA-256 {file.sha256[:12]}...)")
-    return file
-
-
-@contextmanager
-def _written_whole(path: Path) -> Iterator[Any]:
-    """A file that appears under its name only when it is complete; a failure leaves nothing behind."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise ModelError(f"cannot write {path}: {error.strerror}; free some space or set KOKORO_LAB_HOME") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _record_path(path: Path) -> Path:
-    return path.with_suffix(".json")
-
-
-def _read_record(path: Path) -> dict[str, Any] | None:
-    try:
-        record: dict[str, Any] = json.loads(_record_path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record
-
-
-def _write_record(file: ModelFile, **made_with: Any) -> None:
-    record = {**asdict(file), **made_with, "path": file.path.name, "time_stamp": file.path.stat().st_mtime_ns}
-    with _written_whole(_record_path(file.path)) as stream:
-        stream.write(json.dumps(record, indent=1).encode())
-
-
-def _checked(path: Path, record: dict[str, Any]) -> ModelFile:
-    """The file as its record describes it, hashed again if it was touched since."""
-    fields = {name: record[name] for name in ModelFile.__dataclass_fields__}
-    file = ModelFile(**{**fields, "path": path})
-    status = path.stat()
-    if (status.st_size, status.st_mtime_ns) == (file.bytes, record["time_stamp"]):
-        return file
-    if status.st_size != file.bytes or _file_sum(path) != file.sha256:
-        raise ModelError(
-            f"{path} is not the file its record describes; remove it with `kokoro-lab models remove {file.name}`"
-        )
-    made_with = {key: value for key, value in record.items() if key not in {*fields, "time_stamp"}}
-    _write_record(file, **made_with)
     return file
 
 
@@ -176,7 +130,7 @@ def _recognise(path: Path) -> ModelFile:
 
     Published if its sum is known, else imported; the graph's own metadata says its size class.
     """
-    sha256 = _file_sum(path)
+    sha256 = file_sum(path)
     size = path.stat().st_size
     if (known := published_models().get(sha256)) is not None:
         return ModelFile(known.name, path, sha256, size, "published", "full", known.precision)
@@ -185,7 +139,7 @@ def _recognise(path: Path) -> ModelFile:
     if metadata.get("kokoro_lab.architecture") == "tiny":
         file = replace(file, architecture="tiny")
     if metadata.get("kokoro_lab.weights") == "stand-in":
-        file = replace(file, weights="stand-in", precision="fp32")
+        file = replace(file, weights="stand-in", precision=metadata.get("kokoro_lab.precision", "fp32"))
     return file
 
 
@@ -200,8 +154,3 @@ def _metadata(path: Path) -> dict[str, str]:
     if not model.graph.node:
         raise ModelError(f"{path} is empty or not an ONNX model; fetch or build it again")
     return {entry.key: entry.value for entry in model.metadata_props}
-
-
-def _file_sum(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

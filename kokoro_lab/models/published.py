@@ -9,7 +9,7 @@ from typing import Any
 
 from kokoro_lab.paths import data_folder
 
-__all__ = ["PublishedFile", "published_models", "published_voice_sums"]
+__all__ = ["PublishedFile", "published_files", "published_models", "published_voice_sums"]
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,17 @@ class PublishedFile:
 
 def published_models() -> dict[str, PublishedFile]:
     """SHA-256 -> published model file."""
-    return {file.sha256: file for file in _files("models")}
+    return {file.sha256: file for file in published_files("models")}
 
 
 def published_voice_sums() -> frozenset[str]:
     """SHA-256 of the published voice packs."""
-    return frozenset(file.sha256 for file in _files("voices"))
+    return frozenset(file.sha256 for file in published_files("voices"))
 
 
 @cache
-def _files(kind: str) -> tuple[PublishedFile, ...]:
+def published_files(kind: str) -> tuple[PublishedFile, ...]:
+    """The catalogue's `models` or `voices`, in its order."""
     catalogue: dict[str, Any] = json.loads((data_folder() / "models.json").read_text(encoding="utf-8"))
     hosts = catalogue["hosts"]
     return tuple(

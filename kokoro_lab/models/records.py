@@ -1,0 +1,92 @@
+"""What lies beside a model file: a record (`NAME.json`) of its sum, what it is and what it was made of.
+
+A file is hashed when it is made and again whenever its size or time stamp differ from the record's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kokoro_lab.errors import ModelError
+
+__all__ = ["ModelFile", "checked", "file_sum", "read_record", "record_path", "write_record", "written_whole"]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One model file (weights x precision x graph) and what is known of it."""
+
+    name: str
+    path: Path
+    sha256: str
+    bytes: int
+    weights: Literal["stand-in", "imported", "published"]
+    architecture: Literal["full", "tiny"]
+    precision: str
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Any]:
+    """A file that appears under its name only when it is complete; a failure leaves nothing behind."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise ModelError(f"cannot write {path}: {error.strerror}; free some space or set KOKORO_LAB_HOME") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def record_path(path: Path) -> Path:
+    """Where the record of the model at `path` lies."""
+    return path.with_suffix(".json")
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The record of the model at `path`; None when there is none that can be read."""
+    try:
+        record: dict[str, Any] = json.loads(record_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record
+
+
+def write_record(file: ModelFile, **made_with: Any) -> None:
+    """Write what is known of `file` and what it was made with beside it."""
+    record = {**asdict(file), **made_with, "path": file.path.name, "time_stamp": file.path.stat().st_mtime_ns}
+    with written_whole(record_path(file.path)) as stream:
+        stream.write(json.dumps(record, indent=1).encode())
+
+
+def checked(path: Path, record: dict[str, Any]) -> ModelFile:
+    """The file as its record describes it, hashed again if it was touched since."""
+    fields = {name: record[name] for name in ModelFile.__dataclass_fields__}
+    file = ModelFile(**{**fields, "path": path})
+    status = path.stat()
+    if (status.st_size, status.st_mtime_ns) == (file.bytes, record["time_stamp"]):
+        return file
+    if status.st_size != file.bytes or file_sum(path) != file.sha256:
+        raise ModelError(
+            f"{path} is not the file its record describes; remove it with `kokoro-lab models remove {file.name}`"
+        )
+    made_with = {key: value for key, value in record.items() if key not in {*fields, "time_stamp"}}
+    write_record(file, **made_with)
+    return file
+
+
+def file_sum(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
