@@ -22,7 +22,7 @@ VOICES = {"en-us": "en-us", "en-gb": "en-gb", "es": "es", "fr-fr": "fr-fr", "hi"
 """Languages that espeak phonemises here, and its names for them."""
 
 _FLAGS = re.compile(r"\([a-z]{2,3}(?:-[a-z0-9]+)*\)")  # espeak announces a switch of language: (en)ˈɛlm(de)
-_MARKS = re.compile(r"[;:,.!?—…\"“”()]+")
+_MARKS = re.compile(r"(?<![^\W_])[;:,.]+|[;:,.]+(?![^\W_])|[!?—…\"“”()]+")  # not the dot of 3.5 or the colon of 12:30
 _SYMBOLS = {
     "a͡ɪ": "I",
     "a͡ʊ": "W",
@@ -92,8 +92,8 @@ class EspeakPhonemizer:
         spaced = False
         for span in spans(text):
             if span.ipa is not None:
-                yield Piece(span.text, span.ipa, "user", spaced)
-                spaced = False
+                yield Piece(span.text, _symbols(span.ipa).replace(".", ""), "user", spaced)
+                spaced = span.text[-1:].isspace()
                 continue
             position = 0
             for mark in _MARKS.finditer(span.text):
@@ -114,7 +114,7 @@ class EspeakPhonemizer:
         source = part.split()
         if not source:
             return
-        phonemes = self._symbols(" ".join(source)).split(" ")
+        phonemes = _symbols(self._espeak.ipa(" ".join(source))).split(" ")
         spaced = spaced or part[0].isspace()
         if len(phonemes) != len(source):
             yield Piece(" ".join(source), " ".join(phonemes), "espeak", spaced)
@@ -122,8 +122,9 @@ class EspeakPhonemizer:
         for index, (word, symbols) in enumerate(zip(source, phonemes, strict=True)):
             yield Piece(word, symbols, "espeak", spaced or index > 0)
 
-    def _symbols(self, text: str) -> str:
-        ipa = self._espeak.ipa(text)
-        for pair, symbol in _SYMBOLS.items():
-            ipa = ipa.replace(pair, symbol)
-        return ipa.replace("\u0361", "").replace("-", "")
+
+def _symbols(ipa: str) -> str:
+    """IPA with ties, in the symbols of the model."""
+    for pair, symbol in _SYMBOLS.items():
+        ipa = ipa.replace(pair, symbol)
+    return ipa.replace("\u0361", "").replace("-", "")

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 from kokoro_lab.errors import EmptyTextError
+from kokoro_lab.text.expand import expand
+from kokoro_lab.text.lexicon import Lexicon
+from kokoro_lab.text.links import LINK
 from kokoro_lab.text.sanitize import sanitize, speakable
 
-__all__ = ["normalize", "spoken"]
+__all__ = ["LONGEST_WORD", "normalize", "spoken"]
+
+LONGEST_WORD = (
+    40  # letters; espeak drops the end of longer words, and misaki's search for known parts grows with the cube
+)
+_LONG = re.compile(rf"[^\s—-]{{{LONGEST_WORD + 1},}}")
+_UNSPACED = frozenset({"ja", "zh"})
 
 
 def normalize(text: str, lang: str = "en-us") -> str:
@@ -16,6 +28,44 @@ def normalize(text: str, lang: str = "en-us") -> str:
     return spoken(clean, lang)
 
 
-def spoken(text: str, lang: str) -> str:
-    """Sanitised text written out for `lang`; what stands in a `[word](/ipa/)` link is left alone."""
-    return text
+def spoken(text: str, lang: str, lexicon: Lexicon | None = None) -> str:
+    """Sanitised text written out for `lang`, which must be canonical.
+
+    Words of the user's lexicon become `[word](/ipa/)` links, and what stands in a link is left alone. Only English is
+    written out here; espeak and the packages for Japanese and Mandarin read numbers themselves. Very long words are
+    broken up.
+    """
+    if lexicon:
+        text = _outside_links(text, lexicon.link)
+    if lang in {"en-us", "en-gb"}:
+        text = _outside_links(text, lambda part: expand(part, british=lang == "en-gb"))
+    return text if lang in _UNSPACED else _outside_links(text, _broken)
+
+
+def _outside_links(text: str, change: Callable[[str], str]) -> str:
+    """`text` with everything but its links changed; the white space around the links stays."""
+    if "](" not in text:
+        return change(text)
+    pieces = []
+    position = 0
+    for match in LINK.finditer(text):
+        pieces += [_core(text[position : match.start()], change), match[0]]
+        position = match.end()
+    return "".join(pieces) + _core(text[position:], change)
+
+
+def _core(part: str, change: Callable[[str], str]) -> str:
+    core = part.strip()
+    if not core:
+        return part
+    start = part.index(core)
+    return part[:start] + change(core) + part[start + len(core) :]
+
+
+def _broken(text: str) -> str:
+    """`text` with a space inside every word of more than 40 letters, as often as it needs."""
+    return _LONG.sub(lambda match: " ".join(_chunks(match[0])), text)
+
+
+def _chunks(word: str) -> list[str]:
+    return [word[start : start + LONGEST_WORD] for start in range(0, len(word), LONGEST_WORD)]

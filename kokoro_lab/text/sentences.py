@@ -40,6 +40,7 @@ class Sentence(NamedTuple):
 
     text: str
     paragraph_end: bool
+    """A line break that ends sentences follows it."""
 
 
 class _Block(NamedTuple):
@@ -48,13 +49,15 @@ class _Block(NamedTuple):
     """It continues the word that the block before ended with."""
     ends: bool
     """A sentence must end with it."""
+    line: bool
+    """It ends with a line break."""
 
 
 def sentences(text: str) -> Iterator[Sentence]:
     """The sentences of `text`, one after another; a block of the text is touched only when it is reached."""
     rest = ""
     for block in _blocks(text):
-        clean = sanitize(block.text)
+        clean = sanitize(block.text).replace("\n", " ")
         rest += clean if block.glued or not rest else f" {clean}"
         while rest:
             end = _sentence_end(rest[: MAX_SENTENCE + 1])
@@ -64,7 +67,7 @@ def sentences(text: str) -> Iterator[Sentence]:
             if end is None and not block.ends:
                 break
             sentence, rest = rest[:end], rest[len(rest) if end is None else end :].lstrip()
-            yield Sentence(sentence.strip(), block.ends and not rest)
+            yield Sentence(sentence.strip(), block.ends and block.line and not rest)
 
 
 def clause_end(text: str, near: int) -> int | None:
@@ -112,15 +115,15 @@ def _blocks(text: str) -> Iterator[_Block]:
         newline = text.find("\n", position, position + BLOCK)
         if newline >= 0:
             line = text[position:newline]
-            blank = not text[newline + 1 : newline + 1 + BLOCK].lstrip(" \t\r").strip("\n")[:1]
             following = text[newline + 1 : newline + 80].lstrip(" \t\r")
-            yield _Block(line, glued, blank or following[:1] == "\n" or len(line) < SHORT_LINE)
+            ends = not following or following[0] == "\n" or len(line) < SHORT_LINE
+            yield _Block(line, glued, ends, True)
             position, glued = newline + 1, False
             continue
         stop = min(len(text), position + BLOCK)
-        if stop < len(text):
-            stop = max(text.rfind(" ", position, stop), position) or stop
-            stop = stop if stop > position else min(len(text), position + BLOCK)
-        yield _Block(text[position:stop], glued, stop == len(text))
+        space = text.rfind(" ", position + 1, stop)
+        if stop < len(text) and space > position:
+            stop = space
+        yield _Block(text[position:stop], glued, stop == len(text), False)
         glued = stop < len(text) and not text[stop].isspace()
         position = stop

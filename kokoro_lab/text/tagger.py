@@ -51,7 +51,7 @@ def tokens(text: str) -> list[Token]:
     White space at the front belongs to none of them; all other characters to one.
     """
     found = list(_TOKEN.finditer(text))
-    ends = [match.start() for match in found[1:]] + [len(text)]
+    ends = [*(match.start() for match in found[1:]), len(text)][: len(found)]
     return [
         Token(match[0], " " if end > match.end() else "", match.lastgroup == "word")
         for match, end in zip(found, ends, strict=True)
