@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from kokoro_lab import __version__
+from kokoro_lab.commands.console import ReaderGoneError, sentence
 from kokoro_lab.errors import KokoroLabError
 
 __all__ = ["app", "main", "run"]
@@ -36,14 +37,20 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 RunId = Annotated[str | None, typer.Option("--run-id", help="Name of the run (default: plan and time).")]
 
 
-@app.callback()
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Add the traceback to an error; works anywhere.")] = False,
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Add the traceback to an error; works anywhere.")] = False,
+) -> None:
+    """Options of every command; `run` takes --debug out before they are read."""
 
 
 @app.command()
@@ -174,9 +181,8 @@ def run(arguments: Sequence[str]) -> int:
         given.remove("--debug")
     try:
         code = app(given, standalone_mode=False)
-        sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except BrokenPipeError:
+    except ReaderGoneError:
         # Whoever read our output has enough; keep the interpreter from flushing into the closed pipe at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -188,21 +194,22 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _code_of(error: Exception, debug: bool) -> int:
-    from click import ClickException
-
     if isinstance(error, KokoroLabError):
         _complain(error.message, debug)
         return error.exit_code
-    if isinstance(error, ClickException):
-        _complain(f"{error.format_message()} Try --help", debug)
+    # Usage errors are click's, which newer versions of typer carry inside: they are known by what they can do.
+    describe = getattr(error, "format_message", None)
+    if callable(describe) and type(error).__name__ == "NoArgsIsHelpError":
+        print(describe(), file=sys.stderr)
+        return 2
+    if callable(describe):
+        _complain(f"{str(describe()).rstrip('.')}; --help tells what there is", debug)
         return 2
     _complain(f"Unexpected {type(error).__name__}: {error} (--debug shows where)", debug)
     return KokoroLabError.exit_code
 
 
 def _complain(message: str, debug: bool) -> None:
-    from kokoro_lab.commands.console import sentence
-
     if debug:
         import traceback
 

@@ -9,7 +9,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["notice", "print_json", "print_table", "sentence"]
+__all__ = ["ReaderGoneError", "notice", "print_json", "print_table", "sentence"]
+
+
+class ReaderGoneError(Exception):
+    """Whoever read standard output has enough. Not a BrokenPipeError: typer would end the process on that."""
 
 
 def notice(message: str) -> None:
@@ -27,7 +31,7 @@ def sentence(message: str) -> str:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """One JSON document on standard output; what has no value is null, times are ISO 8601."""
-    print(json.dumps(_plain(document), ensure_ascii=False, indent=2))
+    _out(json.dumps(_plain(document), ensure_ascii=False, indent=2) + "\n")
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: str | None = None) -> None:
@@ -42,7 +46,17 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, ti
     for row in rows:
         table.add_row(*[_cell(row.get(name)) for name in columns])
     # A pipe has no width: give the table what it needs, so that nothing is cut.
-    Console(width=None if sys.stdout.isatty() else 240, markup=False, highlight=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 240, markup=False, highlight=False)
+    with console.capture() as drawn:
+        console.print(table)
+    _out(drawn.get())
+
+
+def _out(text: str) -> None:
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        raise ReaderGoneError from None
 
 
 def _cell(value: Any) -> str:
