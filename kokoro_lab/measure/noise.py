@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kokoro_lab.measure.signflip import attained_level
+
 __all__ = ["Interval", "NoiseFloor", "block_interval", "blocks_needed", "detectable", "noise_floor", "pooled_sd"]
 
 POWER = 0.80
@@ -105,17 +107,23 @@ def detectable(
     """Smallest effect, as a share, that `pairs` pairs find with 80 % power; inf when they are too few to find any.
 
     A pair's log ratio has the standard deviation sqrt(2) sd. Two things must happen: the test rejects, and the estimate
-    lies beyond the margin (3 %), under which no difference is called one.
+    lies beyond the margin (3 %), under which no difference is called one. Each is given 80 %; where both bind at
+    once, at 10 to 12 pairs and 3 % noise, simulated power is 75 %.
     """
     from scipy import stats
 
-    if 2.0 / 2.0**pairs > alpha:
+    level = attained_level(pairs, alpha)
+    if level == 0.0:
         return math.inf
     error = sd * math.sqrt(2.0 / (pairs * RANK_EFFICIENCY))
     freedom = max(1, degrees if degrees is not None else pairs - 1)
     power = float(stats.t.ppf(POWER, freedom))
-    found = (float(stats.t.ppf(1.0 - alpha / 2.0, freedom)) + power) * error
-    return math.expm1(max(found, math.log1p(margin) + power * error))
+    if level == 2.0 / 2.0**pairs:  # only "all pairs agree" can reject, as with 6 at 5 %: each of them has to
+        unanimous = float(stats.norm.ppf(POWER ** (1.0 / pairs))) * sd * math.sqrt(2.0)
+    else:
+        unanimous = 0.0
+    found = (float(stats.t.ppf(1.0 - level / 2.0, freedom)) + power) * error
+    return math.expm1(max(found, unanimous, math.log1p(margin) + power * error))
 
 
 def noise_floor(cells: Mapping[str, Sequence[float]], *, pairs: int | None = None, margin: float = 0.03) -> NoiseFloor:
