@@ -33,8 +33,7 @@ def sweep(plan_path: str, *, run_id: str | None, resume: bool, model: str | None
         plan = plan.model_copy(update={"model": model})
     run = prepare(plan, results(), run_id=run_id, resume=resume)
     _announce(run.run_id, run.jobs)
-    for name in sorted({item.cell.model for job in run.jobs for item in job.planned()}):
-        resolve(name, notice=notice)
+    _build_models(run.jobs)
     ended = []
     for job in run.jobs:
         with _Bar() as bar:
@@ -51,6 +50,21 @@ def _announce(run_id: str, jobs: Sequence[Job]) -> None:
         blocks = sum(item.blocks for item in planned)
         size = f"{len(planned)} cells in {blocks} blocks, {job.budget_s:.0f} s at most"
         notice(f"Run {run_id}: notebook {job.notebook}, model {job.model}, {size}")
+
+
+def _build_models(jobs: Sequence[Job]) -> None:
+    """Have every model ready, so that building one is in nobody's budget. Cells of one that is missing will say so."""
+    missing: list[KokoroLabError] = []
+    names = sorted({item.cell.model for job in jobs for item in job.planned()})
+    for name in names:
+        try:
+            resolve(name, notice=notice)
+        except KokoroLabError as error:
+            missing.append(error)
+    if missing and len(missing) == len(names):
+        raise missing[0]
+    for one in missing:
+        notice(one.message)
 
 
 def _conclude(run_id: str, ended: Sequence[Execution], *, as_json: bool) -> None:

@@ -195,6 +195,6 @@ TABLES: dict[str, TableSchema] = {
             json=("details",),
             order=("made_at",),
         ),
-        TableSchema("notebooks", _NOTEBOOKS, ("run_id", "notebook", "attempt"), order=("started_at",)),
+        TableSchema("notebooks", _NOTEBOOKS, ("run_id", "notebook", "attempt"), order=("started_at", "attempt")),
     )
 }

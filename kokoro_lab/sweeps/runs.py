@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kokoro_lab.errors import PlanError
 from kokoro_lab.store import Store
 from kokoro_lab.store.places import Results
 from kokoro_lab.sweeps.job import RUN_ID, Job
 from kokoro_lab.sweeps.plan import Plan, new_run_id
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Prepared", "prepare"]
 
@@ -50,8 +54,12 @@ def prepare(plan: Plan, results: Results, *, run_id: str | None = None, resume: 
     if Plan.model_validate_json(kept.read_bytes()) != plan:
         raise PlanError(f"The plan {plan.name} is not the one that run {run_id!r} started with: start a new run.")
     rows = Store(results.tables).notebooks(run_id)
-    ended_well = {name for name, group in rows.groupby("notebook") if group.iloc[-1]["status"] == "ok"}
+    ended_well = {name for name, group in rows.groupby("notebook") if _last_status(group) == "ok"}
     return Prepared(run_id, tuple(job for job in jobs if job.notebook not in ended_well))
+
+
+def _last_status(attempts: pd.DataFrame) -> str:
+    return str(attempts.sort_values("attempt")["status"].iloc[-1])
 
 
 def _latest(plan: Plan, results: Results) -> str:
