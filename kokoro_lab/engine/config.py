@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from kokoro_lab.engine.environment import VariableReport, documented_options, report
 from kokoro_lab.errors import SettingError
 from kokoro_lab.runtime.settings import SessionSettings
 from kokoro_lab.text.vocabulary import MAX_TOKENS
@@ -181,6 +182,8 @@ class EngineConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
                 mistakes.append(f"{name} is {value}, use {low:g} to {high:g}")
+        if self.cache_dir is not None and not self.audio_cache_mb:
+            mistakes.append("cache_dir keeps what the audio cache keeps, set audio_cache_mb")
         if mistakes:
             raise SettingError(f"the engine's settings do not work: {'; '.join(mistakes)}")
         _ = self.session_settings.request
@@ -210,7 +213,16 @@ class EngineConfig:
                 mistakes.append(f"{variable(name)} is {text!r}: {error}")
         if mistakes:
             raise SettingError(f"the environment's settings cannot be read: {'; '.join(mistakes)}")
-        return cls(**{**values, **overrides})
+        values = {**values, **overrides}
+        provider = str(values.get("provider", cls.provider))
+        options = {**documented_options(environ, provider), **dict(values.get("provider_options", ()))}
+        return cls(**{**values, "provider_options": tuple(options.items())})
+
+    def variables(self, environ: Mapping[str, str] | None = None, **overrides: Any) -> tuple[VariableReport, ...]:
+        """What became of each KOKORO_* and COREML_* variable, when `from_environment` made these settings of them."""
+        environ = os.environ if environ is None else environ
+        names = [item.name for item in fields(self)]
+        return report(environ, names, overrides, self.provider, self.session_settings.request.options)
 
 
 _BOUNDS: tuple[tuple[str, float, float], ...] = (

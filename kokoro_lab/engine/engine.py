@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kokoro_lab.audio.join import join
 from kokoro_lab.audio.wav import SAMPLE_RATE
 from kokoro_lab.engine.config import EngineConfig
+from kokoro_lab.engine.loading import Notice, Parts, load_parts, stage
 from kokoro_lab.engine.primer import pieces
-from kokoro_lab.engine.reader import Reader
+from kokoro_lab.engine.rendered import Rendered, RenderedKey
 from kokoro_lab.engine.request import Request, check
 from kokoro_lab.engine.speech import Chunk, Speech, SpokenSegment, Timings
+from kokoro_lab.engine.status import Counter, EngineStatus, StartStatus
 from kokoro_lab.engine.stream import Stream, StreamSettings
 from kokoro_lab.errors import InferenceError
-from kokoro_lab.models.catalog import ModelFile, resolve
 from kokoro_lab.models.voices import Voice, load_voice
-from kokoro_lab.runtime.pool import Answer, SessionPool, role_settings
-from kokoro_lab.runtime.session import Cancellation, Session
+from kokoro_lab.runtime.memory import Watchdog
+from kokoro_lab.runtime.pool import Answer
+from kokoro_lab.runtime.session import Cancellation, Inference
+from kokoro_lab.runtime.warmup import Warmup, pattern_calls, shape_calls
 from kokoro_lab.text.segment import Segment
 
 __all__ = ["Chunk", "Engine", "Speech", "Timings"]
 
-Notice = Callable[[str], None]
+Made = tuple[Segment, Inference]
 
 
 class Engine:
@@ -40,53 +41,50 @@ class Engine:
     samples, bit for bit, on one machine.
     """
 
-    def __init__(
-        self,
-        config: EngineConfig,
-        model: ModelFile,
-        pool: SessionPool,
-        reader: Reader,
-        voices: dict[str, Voice],
-        load_seconds: dict[str, float],
-    ) -> None:
+    def __init__(self, parts: Parts) -> None:
         """Put an engine together from parts that are ready; `Engine.load` makes them from a configuration."""
-        self.config = config
-        self.model = model
-        self.pool = pool
-        self.load_seconds = load_seconds
+        self.config = parts.config
+        self.model = parts.model
+        self.pool = parts.pool
+        self.load_seconds = parts.seconds
         """Wall seconds of each stage of loading, which add up to the whole: model (finding or building the file),
-        session, voices, g2p (with `parallel_start` only what was left of it when the session stood), other."""
-        self._reader = reader
-        self._voices = voices
+        session, voices, g2p (with `parallel_start` only what was left of it when the session stood), caches, warmup
+        (when it is not in the background), other."""
+        self._busy = parts.busy
+        self._reader = parts.reader
+        self._voices = parts.voices
+        self._rendered = parts.rendered
+        self._primers = parts.primers
+        self._counter = Counter()
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._warmup = Warmup(self.config.warmup, self._warmup_calls())
+        self._watchdog: Watchdog | None = None
+        if self.config.memory_watch_s:
+            self._watchdog = Watchdog(
+                self.clear_caches,
+                lambda: self._counter.read().synthesized + self._counter.read().streamed,
+                interval_s=self.config.memory_watch_s,
+                pressure=self.config.memory_pressure,
+            )
+            self._watchdog.start()
 
     @classmethod
     def load(cls, config: EngineConfig | None = None, *, notice: Notice | None = None) -> Engine:
-        """Find (or build) the model, open its session, make the first voices and phonemisers ready.
+        """Find (or build) the model, open its session, make the first voices and phonemisers ready, warm up.
 
         notice: told what takes long, such as building the stand-in. Raises ModelNotFoundError, ModelError,
         ProviderError, VoiceError, LanguageError, SettingError.
         """
-        config = config or EngineConfig()
         start = time.perf_counter()
-        seconds: dict[str, float] = {}
-        reader = Reader(max_tokens=config.max_tokens)
-        with ThreadPoolExecutor(1, thread_name_prefix="kokoro-start") as aside:
-            prepared = aside.submit(_prepare, reader, config.languages) if config.parallel_start else None
-            with _stage(seconds, "model"):
-                model = resolve(config.model, notice=notice)
-            with _stage(seconds, "session"):
-                pool = _open_pool(model, config)
-            with _stage(seconds, "voices"):
-                voices = {name: load_voice(name) for name in config.voices}
-            with _stage(seconds, "g2p"):
-                if prepared is None:
-                    _prepare(reader, config.languages)
-                else:
-                    prepared.result()
-        seconds["other"] = time.perf_counter() - start - sum(seconds.values())
-        return cls(config, model, pool, reader, voices, seconds)
+        engine = cls(load_parts(config or EngineConfig(), notice))
+        if engine.config.warmup == "background":
+            engine._warmup.run_aside()
+        elif engine.config.warmup != "none":
+            with stage(engine.load_seconds, "warmup"):
+                engine._warmup.run()
+        engine.load_seconds["other"] = time.perf_counter() - start - sum(engine.load_seconds.values())
+        return engine
 
     def synthesize(
         self, text: str, voice: str = "af_heart", speed: float = 1.0, lang: str | None = None, seed: int = 0
@@ -98,8 +96,23 @@ class Engine:
         spoken, PhonemizeError and InferenceError for what fails.
         """
         start = time.perf_counter()
-        request = self._checked(text, voice, speed, lang, seed)
-        return self._synthesize(request, start)
+        with self._counting():
+            request = self._checked(text, voice, speed, lang, seed)
+            key = RenderedKey((text,), request.voice.sha256, request.speed, request.lang, request.seed)
+            kept = self._rendered.get(key) if self._rendered is not None else None
+            made = kept.made() if kept is not None else []
+            stages: dict[str, float] = {}
+            if kept is None:
+                for segment in self._reader.read((text,), request.lang):
+                    for kind, spent in segment.seconds.items():
+                        stages[kind] = stages.get(kind, 0.0) + spent
+                    with stage(stages, "infer"):
+                        made.append((segment, self._speak(request, segment).inference))
+                self._keep(key, made)
+            with stage(stages, "post_process"):
+                speech = self._finished(request, made, cached=kept is not None)
+            self._counter.add(synthesized=1)
+        return replace(speech, timings=Timings.of(stages, time.perf_counter() - start))
 
     def stream(
         self, text: str, voice: str = "af_heart", speed: float = 1.0, lang: str | None = None, seed: int = 0
@@ -110,16 +123,79 @@ class Engine:
         is raised here, what fails later by the iteration, after the chunks that were ready before. Closing the stream,
         or dropping it, stops the model inside its call.
         """
-        request = self._checked(text, voice, speed, lang, seed)
+        try:
+            request = self._checked(text, voice, speed, lang, seed)
+        except Exception:
+            self._counter.add(failed=1)
+            raise
+        cut: Sequence[str] | Iterator[str] = self._pieces(text)
+        speak: Callable[[Segment, Cancellation], Answer] = partial(self._speak_first, request)
+        segments: Iterator[Segment] | None = None
+        finished: Callable[[], None] = lambda: None  # noqa: E731
+        if self._rendered is not None:
+            cut = tuple(cut)
+            key = RenderedKey(cut, request.voice.sha256, request.speed, request.lang, request.seed)
+            kept = self._rendered.get(key)
+            made: list[Made] = kept.made() if kept is not None else []
+            if kept is not None:
+                segments = iter([segment for segment, _ in made])
+                speak = lambda segment, _: Answer(made[segment.index][1], "cache", 0.0)  # noqa: E731
+            else:
+                speak = partial(_noting, speak, made)
+                finished = partial(self._keep, key, made)
+
+        def ended(error: BaseException | None) -> None:
+            outcome = "streamed" if error is None else "cancelled" if isinstance(error, GeneratorExit) else "failed"
+            self._counter.add(running=-1, **{outcome: 1})
+            if error is None:
+                finished()
+
         config = self.config
         settings = StreamSettings(config.chunk_ms, config.prebuffer, config.queue_segments, config.queue_chunks)
-        return Stream(
-            self._reader.read(self._pieces(request.text), request.lang), partial(self._speak, request), settings
+        self._counter.add(running=1)
+        return Stream(segments or self._reader.read(cut, request.lang), speak, settings, on_end=ended)
+
+    def prewarm(self, texts: Sequence[str], voice: str = "af_heart", speed: float = 1.0) -> int:
+        """Speak texts into the audio cache ahead of time; returns how many were not there yet (0 without a cache)."""
+        if self._rendered is None:
+            return 0
+        return sum(not self.synthesize(text, voice, speed).cached for text in texts)
+
+    def clear_caches(self) -> int:
+        """Drop all that is cached in memory; returns how many entries that were. Counters and the folder stay."""
+        caches = [self._reader.cache, self._primers, None if self._rendered is None else self._rendered.memory]
+        return sum(cache.clear() for cache in caches if cache is not None)
+
+    def status(self) -> EngineStatus:
+        """Every counter of the engine as it is now. Raises InferenceError when the engine is closed."""
+        memory, folder = (None, None) if self._rendered is None else self._rendered.status()
+        session = self.pool.primary
+        return EngineStatus(
+            model=self.model,
+            provider=session.effective_provider(),
+            digest=session.digest(),
+            calls=self._counter.read(),
+            sessions=self.pool.status(),
+            fallbacks=self.pool.fallbacks,
+            waited_s=self.pool.waited_s,
+            phoneme_cache=None if self._reader.cache is None else self._reader.cache.status(),
+            audio_cache=memory,
+            audio_folder=folder,
+            primer_cache=None if self._primers is None else self._primers.status(),
+            start=StartStatus(dict(self.load_seconds), dict(self._busy)),
+            warmup=self._warmup.status(),
+            memory=None if self._watchdog is None else self._watchdog.status(),
+            languages=self._reader.languages,
+            voices=tuple(sorted(self._voices)),
+            variables=self.config.variables(),
         )
 
     def close(self) -> None:
         """Let go of the model; calls in flight finish, later ones raise InferenceError."""
         self._closed.set()
+        self._warmup.stop()
+        if self._watchdog is not None:
+            self._watchdog.stop()
         self.pool.close()
 
     def __enter__(self) -> Engine:
@@ -127,6 +203,17 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        self._counter.add(running=1)
+        try:
+            yield
+        except BaseException:
+            self._counter.add(failed=1)
+            raise
+        finally:
+            self._counter.add(running=-1)
 
     def _checked(self, text: str, voice: str, speed: float, lang: str | None, seed: int) -> Request:
         if self._closed.is_set():
@@ -148,42 +235,6 @@ class Engine:
             return iter((text,))
         return pieces(text, chars=config.primer_chars, words=config.primer_words, growth=config.primer_growth)
 
-    def _synthesize(self, request: Request, start: float) -> Speech:
-        stages: dict[str, float] = {}
-        spoken: list[SpokenSegment] = []
-        audio: list[NDArray[np.float32]] = []
-        position = 0
-        for segment in self._reader.read((request.text,), request.lang):
-            for stage, spent in segment.seconds.items():
-                stages[stage] = stages.get(stage, 0.0) + spent
-            with _stage(stages, "infer"):
-                inference = self._speak(request, segment).inference
-            spoken.append(
-                SpokenSegment(segment, position, len(inference.audio), inference.durations, inference.seconds)
-            )
-            audio.append(inference.audio)
-            position += len(inference.audio) + round(segment.pause_s * SAMPLE_RATE)
-        with _stage(stages, "post_process"):
-            samples = join(audio, [one.segment.pause_s for one in spoken[:-1]])
-            samples.setflags(write=False)
-            durations = [one.durations for one in spoken if one.durations is not None]
-        speech = Speech(
-            samples=samples,
-            sample_rate=SAMPLE_RATE,
-            text=request.text,
-            phonemes=" ".join(one.segment.phonemes for one in spoken),
-            tokens=tuple(token for one in spoken for token in one.segment.tokens),
-            durations=np.concatenate(durations) if durations else None,
-            segments=tuple(spoken),
-            voice=request.voice.name,
-            speed=request.speed,
-            lang=request.lang,
-            seed=request.seed,
-            timings=Timings(),
-            model=self.model,
-        )
-        return replace(speech, timings=Timings.of(stages, time.perf_counter() - start))
-
     def _speak(self, request: Request, segment: Segment, cancellation: Cancellation | None = None) -> Answer:
         answer = self.pool.run(
             segment.tokens,
@@ -194,32 +245,79 @@ class Engine:
             cancellation=cancellation,
             noise_scale=self.config.noise_scale,
         )
-        if self.config.check_finite and not np.isfinite(answer.inference.audio).all():
+        audio = answer.inference.audio
+        if self.config.check_finite and not np.isfinite(audio).all():
             raise InferenceError(
                 f"model {self.model.name} gave samples that are not finite for {segment.text[:60]!r}; use a variant of "
                 "higher precision, or set check_finite to off to see them"
             )
+        self._counter.add(segments=1, tokens=len(segment.tokens), speech_s=len(audio) / SAMPLE_RATE)
         return answer
 
+    def _speak_first(self, request: Request, segment: Segment, cancellation: Cancellation) -> Answer:
+        """As `_speak`, with the first segment of a stream looked up among the primers."""
+        if self._primers is None or segment.index > 0:
+            return self._speak(request, segment, cancellation)
+        key = (segment.tokens, request.voice.sha256, request.speed, request.seed)
+        known = self._primers.get(key)
+        if known is not None:
+            return Answer(replace(known, seconds=0.0), "primer cache", 0.0)
+        answer = self._speak(request, segment, cancellation)
+        self._primers.put(key, answer.inference)
+        return answer
 
-def _prepare(reader: Reader, languages: tuple[str, ...]) -> None:
-    for language in languages:
-        reader.prepare(language)
+    def _keep(self, key: RenderedKey, made: list[Made]) -> None:
+        if self._rendered is not None:
+            self._rendered.put(key, Rendered(tuple(one for one, _ in made), tuple(one for _, one in made)))
+
+    def _finished(self, request: Request, made: list[Made], *, cached: bool) -> Speech:
+        spoken = []
+        position = 0
+        for segment, inference in made:
+            length = len(inference.audio)
+            spoken.append(SpokenSegment(segment, position, length, inference.durations, inference.seconds))
+            position += length + round(segment.pause_s * SAMPLE_RATE)
+        samples = join([inference.audio for _, inference in made], [segment.pause_s for segment, _ in made[:-1]])
+        samples.setflags(write=False)
+        durations = [inference.durations for _, inference in made if inference.durations is not None]
+        return Speech(
+            samples=samples,
+            sample_rate=SAMPLE_RATE,
+            text=request.text,
+            phonemes=" ".join(segment.phonemes for segment, _ in made),
+            tokens=tuple(token for segment, _ in made for token in segment.tokens),
+            durations=np.concatenate(durations) if durations else None,
+            segments=tuple(spoken),
+            voice=request.voice.name,
+            speed=request.speed,
+            lang=request.lang,
+            seed=request.seed,
+            timings=Timings(),
+            model=self.model,
+            cached=cached,
+        )
+
+    def _warmup_calls(self) -> list[tuple[str, Callable[[Cancellation], object]]]:
+        strategy = self.config.warmup
+        if strategy == "none":
+            return []
+        if strategy != "patterns":
+            sessions = {member.name: member.session for member in self.pool.members}
+            voice = self._voice(self.config.voices[0] if self.config.voices else "af_heart")
+            return shape_calls(strategy, sessions, voice.style, self.config.max_tokens)
+        return pattern_calls(self._say)
+
+    def _say(self, text: str, voice: str, cancellation: Cancellation) -> None:
+        """Speak a text for its effects only, past the caches and the counters of calls."""
+        request = self._checked(text, voice, 1.0, None, 0)
+        for segment in self._reader.read((text,), request.lang):
+            self._speak(request, segment, cancellation)
 
 
-def _open_pool(model: ModelFile, config: EngineConfig) -> SessionPool:
-    import os
-
-    settings = role_settings(config.session_settings, config.sessions, len(os.sched_getaffinity(0)))
-    sessions = {role: Session.open(model, wanted) for role, wanted in settings.items()}
-    return SessionPool(sessions, routing=config.routing, concurrency=config.concurrency, rest_s=config.session_rest_s)
-
-
-@contextmanager
-def _stage(seconds: dict[str, float], name: str) -> Iterator[None]:
-    """Add the wall time of a block to a stage."""
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
+def _noting(
+    speak: Callable[[Segment, Cancellation], Answer], made: list[Made], segment: Segment, cancellation: Cancellation
+) -> Answer:
+    """Speak, and note what was made."""
+    answer = speak(segment, cancellation)
+    made.append((segment, answer.inference))
+    return answer

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kokoro_lab.audio.wav import SAMPLE_RATE
+from kokoro_lab.engine.timestamps import PhonemeTime, WordTime, phoneme_times, word_times
 
 if TYPE_CHECKING:
     from kokoro_lab.models.catalog import ModelFile
     from kokoro_lab.text.segment import Segment
 
-__all__ = ["FRAME_SAMPLES", "Chunk", "Speech", "SpokenSegment", "Timings"]
-
-FRAME_SAMPLES = 600  # samples of one duration frame, 25 ms
+__all__ = ["Chunk", "Speech", "SpokenSegment", "Timings"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,16 @@ class Speech:
     def speech_s(self) -> float:
         """Seconds of synthesised speech, without the pauses put between segments."""
         return sum(segment.samples for segment in self.segments) / self.sample_rate
+
+    @property
+    def word_times(self) -> tuple[WordTime, ...]:
+        """When each word is heard; InferenceError when the model gives no durations."""
+        return word_times(self.segments)
+
+    @property
+    def phoneme_times(self) -> tuple[PhonemeTime, ...]:
+        """When each phoneme is heard; InferenceError when the model gives no durations."""
+        return phoneme_times(self.segments)
 
     @property
     def rtf(self) -> float:

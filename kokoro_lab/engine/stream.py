@@ -85,12 +85,10 @@ class _Pipeline:
         segments: Iterator[Segment],
         speak: Callable[[Segment, Cancellation], Answer],
         settings: StreamSettings,
-        keep: bool,
     ) -> None:
         self.segments = segments
         self.speak = speak
         self.settings = settings
-        self.keep = keep
         self.cancellation = Cancellation()
         self.planned: Channel[Segment | _Failed] = Channel(settings.queue_segments)
         self.spoken: Channel[_Spoken | _Failed] = Channel(settings.queue_segments)
@@ -98,7 +96,6 @@ class _Pipeline:
         self.clocks = {stage: StageClock() for stage in STAGES}
         self.seconds: dict[str, float] = {}
         self.finished: list[SpokenSegment] = []
-        self.samples: list[Samples] = []
         self._known = threading.Condition()
         self._found = 0
         self._all_found = False
@@ -172,7 +169,7 @@ class _Pipeline:
                 audio = fade_edges(audio, start=False, end=True)
             rest = audio[early:]
             ends = [rest[start : start + step] for start in range(0, len(rest), step)] if step else [rest]
-            self._finish(spoken, audio, follows)
+            self._finish(spoken, audio)
             self._send(ends or [rest], spoken.segment, clock, number=number, first=not pieces, ends=not follows)
             if follows and spoken.segment.pause_s > 0:
                 pause = silence(spoken.segment.pause_s)
@@ -198,15 +195,12 @@ class _Pipeline:
             with clock.waiting():
                 self.chunks.put(chunk)
 
-    def _finish(self, spoken: _Spoken, audio: Samples, follows: bool) -> None:
+    def _finish(self, spoken: _Spoken, audio: Samples) -> None:
         inference = spoken.answer.inference
         self.finished.append(
             SpokenSegment(spoken.segment, self._position, len(audio), inference.durations, inference.seconds)
         )
-        pause = silence(spoken.segment.pause_s if follows else 0.0)
-        self._position += len(audio) + len(pause)
-        if self.keep:
-            self.samples += [audio, pause]
+        self._position += len(audio) + round(spoken.segment.pause_s * SAMPLE_RATE)
 
     def _found_all(self) -> None:
         with self._known:
@@ -229,22 +223,20 @@ class Stream(Iterator[Chunk]):
         speak: Callable[[Segment, Cancellation], Answer],
         settings: StreamSettings | None = None,
         *,
-        keep: bool = False,
-        on_end: Callable[[Stream, BaseException | None], None] | None = None,
+        on_end: Callable[[BaseException | None], None] | None = None,
     ) -> None:
         """Start the three stages.
 
         segments: lazily read, on the reading thread. speak: runs the model for one segment, on the inference thread.
-        keep: hold on to all samples, for `speech_samples`. on_end: called once, with the error or None, on the
-        caller's thread, when the stream has ended, failed or been closed (then with GeneratorExit).
+        on_end: called once on the caller's thread when the stream has ended (with None), failed (with its error) or
+        been closed or dropped (with GeneratorExit).
         """
         self._start = time.perf_counter()
-        self._pipeline = _Pipeline(segments, speak, settings or StreamSettings(), keep)
+        self._pipeline = _Pipeline(segments, speak, settings or StreamSettings())
         self._first_s: float | None = None
         self._end: float | None = None
         self._on_end = on_end
-        self._finalizer = weakref.finalize(self, self._pipeline.cancel)
-        self._finalizer.atexit = True
+        self._dropped = weakref.finalize(self, _drop, self._pipeline, on_end)
         self._pipeline.start()
 
     def __next__(self) -> Chunk:
@@ -292,12 +284,6 @@ class Stream(Iterator[Chunk]):
         return tuple(self._pipeline.finished)
 
     @property
-    def speech_samples(self) -> Samples:
-        """All samples so far, float32 [S]; empty unless the stream was made to keep them."""
-        kept = self._pipeline.samples
-        return np.concatenate(kept) if kept else silence(0.0)
-
-    @property
     def most_waiting(self) -> dict[str, int]:
         """Most items that waited at once in each queue: planned segments, spoken segments, chunks."""
         pipeline = self._pipeline
@@ -305,10 +291,17 @@ class Stream(Iterator[Chunk]):
 
     def _finish(self, error: BaseException | None) -> None:
         self._end = time.perf_counter()
-        self._finalizer()
+        self._dropped.detach()
+        self._pipeline.cancel()
         if self._on_end is not None:
-            on_end, self._on_end = self._on_end, None
-            on_end(self, error)
+            self._on_end(error)
+
+
+def _drop(pipeline: _Pipeline, on_end: Callable[[BaseException | None], None] | None) -> None:
+    """What happens to a stream that nobody holds any more."""
+    pipeline.cancel()
+    if on_end is not None:
+        on_end(GeneratorExit())
 
 
 def _incoming(channel: Channel[T | _Failed], clock: StageClock) -> Iterator[T]:

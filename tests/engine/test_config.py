@@ -64,6 +64,8 @@ def test_a_variable_sets_its_field(name: str) -> None:
     environ = {variable(name): text}
     if name == "provider_options":
         environ["KOKORO_PROVIDER"] = "coreml"
+    if name == "cache_dir":
+        environ["KOKORO_AUDIO_CACHE_MB"] = "10"
     assert getattr(EngineConfig.from_environment(environ), name) == value
 
 

@@ -1,0 +1,90 @@
+"""What became of each environment variable: the option it was applied to, or why it has no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from kokoro_lab.runtime.providers import PROVIDERS
+
+__all__ = ["VariableReport", "documented_options", "report"]
+
+PREFIXES = ("KOKORO_", "COREML_")
+
+DOCUMENTED: Mapping[str, tuple[str, str]] = {
+    "KOKORO_COREML_COMPUTE_UNITS": ("coreml", "MLComputeUnits"),
+    "KOKORO_COREML_MODEL_FORMAT": ("coreml", "ModelFormat"),
+    "KOKORO_COREML_SPECIALIZATION": ("coreml", "SpecializationStrategy"),
+    "COREML_USE_FLOAT16": ("coreml", "AllowLowPrecisionAccumulationOnGPU"),
+}
+"""Variables of the documents that name an option a provider has."""
+
+WITHOUT_OPTION: Mapping[str, str] = {
+    "COREML_NEURAL_ENGINE_OPTIMIZATION": "the Core ML provider has no such option; MLComputeUnits chooses processors",
+    "COREML_OPTIMIZE_FOR_APPLE_SILICON": "the Core ML provider has no such option",
+    "KOKORO_MEMORY_ARENA_SIZE_MB": "onnxruntime's arena of a session grows as needed and takes no size",
+}
+"""Variables of the documents that nothing answers to."""
+
+FOLDERS: Mapping[str, str] = {
+    "KOKORO_LAB_HOME": "the folder of models and voices",
+    "KOKORO_LAB_RESULTS": "the folder of results",
+}
+
+
+@dataclass(frozen=True)
+class VariableReport:
+    """One KOKORO_* or COREML_* variable that is set."""
+
+    name: str
+    value: str
+    applied_to: str
+    """Setting or provider option it reached; empty when it has no effect."""
+    reason: str = ""
+    """Why it has no effect."""
+
+
+def documented_options(environ: Mapping[str, str], provider: str) -> dict[str, str]:
+    """Options that the documents' variables ask of this provider, their values as they stand."""
+    return {
+        option: environ[name]
+        for name, (owner, option) in DOCUMENTED.items()
+        if owner == provider and environ.get(name, "").strip()
+    }
+
+
+def report(
+    environ: Mapping[str, str],
+    settings: Collection[str],
+    overridden: Collection[str],
+    provider: str,
+    options: Mapping[str, str],
+) -> tuple[VariableReport, ...]:
+    """What became of every variable with our prefixes, by name.
+
+    settings: names of the settings that have a variable. overridden: those given in code, which win. provider, options:
+    what was asked for in the end.
+    """
+    fields = {f"KOKORO_{name.upper()}": name for name in settings}
+    found = []
+    for name in sorted(environ):
+        if not name.startswith(PREFIXES):
+            continue
+        value, applied, reason = environ[name], "", ""
+        if name in fields:
+            applied = "" if fields[name] in overridden else fields[name]
+            reason = "" if applied else f"{fields[name]} was given in code, which wins"
+        elif name in DOCUMENTED:
+            owner, option = DOCUMENTED[name]
+            if owner != provider:
+                reason = f"it is an option of {owner}, and the provider is {provider}"
+            elif options.get(option) != PROVIDERS[owner].option(option).read(value):
+                reason = f"{option} was set otherwise by KOKORO_PROVIDER_OPTIONS or in code, which wins"
+            else:
+                applied = f"{owner}.{option}"
+        elif name in FOLDERS:
+            applied = FOLDERS[name]
+        else:
+            reason = WITHOUT_OPTION.get(name, "nothing here has that name")
+        found.append(VariableReport(name, value, applied, reason))
+    return tuple(found)

@@ -1,0 +1,123 @@
+"""Making the parts of an engine: model file, sessions, voices, phonemisers, caches; side by side where that helps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import kokoro_lab
+from kokoro_lab.engine.caches import Cache
+from kokoro_lab.engine.config import EngineConfig
+from kokoro_lab.engine.reader import Reader
+from kokoro_lab.engine.rendered import Rendered, RenderedFolder, RenderedKey, RenderedStore
+from kokoro_lab.models.catalog import ModelFile, resolve
+from kokoro_lab.models.voices import Voice, load_voice
+from kokoro_lab.runtime.pool import SessionPool, role_settings
+from kokoro_lab.runtime.session import Inference, Session
+
+__all__ = ["Notice", "Parts", "PrimerKey", "load_parts", "stage"]
+
+MEGABYTE = 10**6
+
+Notice = Callable[[str], None]
+PrimerKey = tuple[tuple[int, ...], str, float, int]
+"""Tokens of a first segment, SHA-256 of the voice, speed, seed."""
+
+
+@dataclass
+class Parts:
+    """What an engine is made of."""
+
+    config: EngineConfig
+    model: ModelFile
+    pool: SessionPool
+    reader: Reader
+    voices: dict[str, Voice]
+    rendered: RenderedStore | None = None
+    primers: Cache[PrimerKey, Inference] | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall seconds by stage."""
+    busy: dict[str, float] = field(default_factory=dict)
+    """Seconds of the work itself by stage."""
+
+
+def load_parts(config: EngineConfig, notice: Notice | None = None) -> Parts:
+    """Find or build the model, open its sessions, and make voices, phonemisers and caches.
+
+    With `parallel_start` the phonemisers are made on a thread of their own meanwhile.
+    """
+    seconds: dict[str, float] = {}
+    busy: dict[str, float] = {}
+    phonemes = Cache[tuple[str, str], object](config.phoneme_cache) if config.phoneme_cache else None
+    reader = Reader(max_tokens=config.max_tokens, cache=phonemes)  # type: ignore[arg-type]
+
+    def prepare() -> None:
+        with stage(busy, "g2p"):
+            for language in config.languages:
+                reader.prepare(language)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="kokoro-start") as aside:
+        prepared = aside.submit(prepare) if config.parallel_start else None
+        with stage(seconds, "model"):
+            model = resolve(config.model, notice=notice)
+        with stage(seconds, "session"):
+            pool = _open_pool(model, config)
+        with stage(seconds, "voices"):
+            voices = {name: load_voice(name) for name in config.voices}
+        with stage(seconds, "g2p"):
+            if prepared is None:
+                prepare()
+            else:
+                prepared.result()
+    with stage(seconds, "caches"):
+        rendered = _rendered_store(config, model, pool)
+        primers = (
+            Cache[PrimerKey, Inference](config.primer_cache, ttl_s=config.primer_cache_ttl_s)
+            if config.primer_cache
+            else None
+        )
+    busy = {**{name: spent for name, spent in seconds.items() if name != "g2p"}, **busy}
+    return Parts(config, model, pool, reader, voices, rendered, primers, seconds, busy)
+
+
+@contextmanager
+def stage(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Add the wall time of a block to a stage."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def _open_pool(model: ModelFile, config: EngineConfig) -> SessionPool:
+    settings = role_settings(config.session_settings, config.sessions, len(os.sched_getaffinity(0)))
+    sessions = {role: Session.open(model, wanted) for role, wanted in settings.items()}
+    return SessionPool(sessions, routing=config.routing, concurrency=config.concurrency, rest_s=config.session_rest_s)
+
+
+def _rendered_store(config: EngineConfig, model: ModelFile, pool: SessionPool) -> RenderedStore | None:
+    if not config.audio_cache_mb:
+        return None
+    limit = round(config.audio_cache_mb * MEGABYTE)
+    memory = Cache[RenderedKey, Rendered](limit, ttl_s=config.audio_cache_ttl_s, weigh=lambda one: one.bytes)
+    if config.cache_dir is None:
+        return RenderedStore(memory)
+    context = json.dumps(
+        [
+            kokoro_lab.__version__,
+            model.sha256,
+            [member.session.digest() for member in pool.members],
+            config.routing,
+            config.max_tokens,
+            config.noise_scale,
+        ]
+    )
+    folder = RenderedFolder(config.cache_dir, limit, hashlib.sha256(context.encode()).hexdigest())
+    return RenderedStore(memory, folder)
