@@ -69,6 +69,9 @@ class Cell:
     graph_level: str = "all"
     engine_settings: tuple[tuple[str, Scalar], ...] = ()
     """Any other fields of EngineConfig that a sweep varies, as (name, value)."""
+    environment: str = ""
+    """Isolated installation that the worker runs in, by the name of its recipe; empty for the one we run in. One that
+    holds a peer engine runs that engine."""
     delivery: Delivery = "whole"
     """whole: `Engine.synthesize`, whose first sample arrives with its last. stream: `Engine.stream`, chunk by chunk."""
     state: State = "warm"

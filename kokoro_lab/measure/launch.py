@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.measure.cell import BlockResult, Cell
 
 __all__ = ["WORKER_COMMAND", "Launched", "launch"]
@@ -63,6 +64,12 @@ def launch(
     job = {"cell": cell.as_dict(), "result": str(result_path), "audio": str(audio_path), **(extra or {})}
     job_path.write_text(json.dumps(job))
     environment = {key: value for key, value in os.environ.items() if key not in INHERITED_THREAD_SETTINGS}
+    if cell.environment:
+        try:
+            command, variables = _placed(cell, command, work)
+        except KokoroLabError as error:
+            return Launched(BlockResult("unavailable", error.message), 0.0, None)
+        environment.update(variables)
     timed_out = threading.Event()
     with tempfile.TemporaryFile() as output:
         started = time.monotonic_ns()
@@ -106,6 +113,16 @@ def launch(
     else:
         result = _read(result_path, words)
     return Launched(result, wall_s, audio_path if audio_path.exists() and result.status != "error" else None)
+
+
+def _placed(cell: Cell, command: Sequence[str], work: Path) -> tuple[list[str], dict[str, str]]:
+    """The command inside the cell's environment, and the variables it needs. Raises KokoroLabError when not ready."""
+    from kokoro_lab.measure import environments, peers
+
+    moved, variables = environments.inside(cell.environment, command, work)
+    if peers.is_peer(cell):
+        variables.update(peers.hand_over(cell, work))
+    return moved, variables
 
 
 def _read(path: Path, words: str) -> BlockResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -47,7 +47,7 @@ def _unheard(event: Event) -> None:
 def sample(
     cells: Sequence[Cell],
     *,
-    blocks: int,
+    blocks: int | Mapping[str, int],
     seed: int,
     run_dir: Path,
     done: Collection[tuple[str, int]] = (),
@@ -59,7 +59,7 @@ def sample(
     worker_command: Sequence[str] = WORKER_COMMAND,
     lock: Path | None = None,
 ) -> Iterator[Block]:
-    """Measure every cell `blocks` times, interleaved, and yield each block as it is finished.
+    """Measure every cell `blocks` times (cell id -> blocks where they differ), interleaved; yield each finished block.
 
     `done`: (cell id, block) pairs that a resumed run has already. `budget_s`: seconds after which no new block starts,
     except that each cell gets one; nor does one start that, judging by its cell's slowest, would end later than that.
@@ -72,6 +72,7 @@ def sample(
     """
     if len({cell.id for cell in cells}) != len(cells):
         raise PlanError("The same cell is in the plan twice; give A/A pairs different replica numbers.")
+    plan = list(rounds(cells, blocks, seed))
     return _Sampling(
         references=reference_of(cells),
         run_dir=run_dir,
@@ -81,9 +82,9 @@ def sample(
         budget_s=float("inf") if budget_s is None else budget_s,
         on_event=on_event,
         enough=enough,
-        total=len(cells) * blocks,
+        total=len(plan),
         done=set(done),
-    ).run(list(rounds(cells, blocks, seed)), lock)
+    ).run(plan, lock)
 
 
 class _Sampling:

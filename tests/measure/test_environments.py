@@ -37,7 +37,9 @@ def shop(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def write(shop: Path, name: str, pins: tuple[str, ...] = (), imports: tuple[str, ...] = (), python: str = PYTHON) -> None:
+def write(
+    shop: Path, name: str, pins: tuple[str, ...] = (), imports: tuple[str, ...] = (), python: str = PYTHON
+) -> None:
     values = {"about": "For a test.", "python": python, "pins": list(pins), "imports": list(imports)}
     (shop / f"{name}.yaml").write_text(json.dumps(values))
 
@@ -166,7 +168,9 @@ def test_another_python_is_refused(shop: Path) -> None:
 
 
 def test_every_mistake_of_a_recipe_is_told(shop: Path) -> None:
-    (shop / "bad.yaml").write_text("about: x\npython: '3.11'\npins: [loose, 'a>=1']\nimports: ['os; print()']\nextra: 1")
+    (shop / "bad.yaml").write_text(
+        "about: x\npython: '3.11'\npins: [loose, 'a>=1']\nimports: ['os; print()']\nextra: 1"
+    )
     with pytest.raises(InputError) as caught:
         add("bad")
     for word in ("loose", "a>=1", "os; print()", "extra"):

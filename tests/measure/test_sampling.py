@@ -82,6 +82,13 @@ def test_rounds_are_a_random_order_and_its_mirror_with_references_first() -> Non
     assert list(rounds(cells, 6, seed=2)) != plan
 
 
+def test_cells_may_want_different_numbers_of_blocks(run: Run) -> None:
+    cells = group("cpu", "b")
+    blocks = run(cells, blocks={cells[0].id: 3, cells[1].id: 1})
+    assert Counter(block.cell.id for block in blocks) == {cells[0].id: 3, cells[1].id: 1}
+    assert [block.order for block in blocks] == [0, 1, 2, 3]
+
+
 def test_a_linear_drift_cancels_between_any_two_cells() -> None:
     plan = list(rounds(group("cpu", "b", "c", "d"), 8, seed=3))
     means = {cell: np.mean([slot.order for slot in plan if slot.cell.id == cell]) for cell in {s.cell.id for s in plan}}

@@ -1,0 +1,66 @@
+"""pykokoro: one request a sentence, which the caller cuts; streaming is one result after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from pykokoro import GenerationConfig, KokoroSynthesizer, SynthesisConfig, SynthesisSegment, TokenizerConfig
+
+from kokoro_lab.measure.adapters import Files, Hear, Peer
+
+__all__ = ["load"]
+
+
+class _PyKokoro:
+    def __init__(self, files: Files, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._settings: dict[str, Any] = {
+            "voice": files.voice,
+            "model_path": files.model,
+            "voices_path": files.voices,
+            "model_config_path": files.vocabulary,
+            "model_variant": "v1.0",
+            "model_source": "github",
+            "model_quality": "fp32",
+            "provider": "cpu",
+            "session_options": options,
+            # Its default backend wants lexicons from the network before it looks at the phonemes it was given.
+            "tokenizer_config": TokenizerConfig(backend="espeak", fallback="none"),
+            "inference_cache_enabled": False,  # a repeat would be a look-up
+        }
+        self._engines: dict[float, Any] = {}
+
+    def prepare(self, speed: float) -> Any:
+        """The engine for one speed, which is part of its configuration."""
+        if speed not in self._engines:
+            self.close()
+            # Short sentences are padded with others and cut again by default: that is other speech.
+            generation = GenerationConfig(speed=speed, lang="en-us", enable_short_sentence=False)
+            self._engines[speed] = KokoroSynthesizer(SynthesisConfig(generation=generation, **self._settings))
+        return self._engines[speed]
+
+    def speak(self, sentences: Sequence[str], speed: float, hear: Hear, *, stream: bool) -> None:
+        requests = [
+            SynthesisSegment(id=f"sentence-{number}", text=phonemes, language="en-us", phonemes=phonemes)
+            for number, phonemes in enumerate(sentences)
+        ]
+        results = (result.audio for result in self.prepare(speed).synthesize_segments(requests))
+        if stream:
+            for samples in results:
+                hear(samples)
+        else:
+            hear(np.concatenate(list(results)))
+
+    def close(self) -> None:
+        for engine in self._engines.values():
+            engine.close()
+        self._engines.clear()
+
+
+def load(files: Files, threads: int) -> Peer:
+    """It opens its session at the first request, so that a cold start finds that there."""
+    return _PyKokoro(files, threads)

@@ -1,0 +1,115 @@
+"""hexgrad's PyTorch package: KModel takes the phonemes of one model call; the caller cuts.
+
+Run as a program, it writes the stand-in's weights into the file that upstream reads:
+`python -m kokoro_lab.measure.adapters.upstream TARGET.pth SEED`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from kokoro_lab.measure.adapters import Files, Hear, Peer
+
+__all__ = ["CONFIG", "load"]
+
+CONFIG: dict[str, Any] = {
+    "istftnet": {
+        "upsample_kernel_sizes": [20, 12],
+        "upsample_rates": [10, 6],
+        "gen_istft_hop_size": 5,
+        "gen_istft_n_fft": 20,
+        "resblock_dilation_sizes": [[1, 3, 5]] * 3,
+        "resblock_kernel_sizes": [3, 7, 11],
+        "upsample_initial_channel": 512,
+    },
+    "plbert": {
+        "hidden_size": 768,
+        "num_attention_heads": 12,
+        "intermediate_size": 2048,
+        "max_position_embeddings": 512,
+        "num_hidden_layers": 12,
+        "dropout": 0.1,
+    },
+    "dropout": 0.2,
+    "hidden_dim": 512,
+    "max_dur": 50,
+    "n_layer": 3,
+    "n_mels": 80,
+    "n_token": 178,
+    "style_dim": 128,
+    "text_encoder_kernel_size": 5,
+}
+"""hexgrad/Kokoro-82M's config.json without the vocabulary."""
+
+
+class _Upstream:
+    def __init__(self, model: Any, styles: torch.Tensor) -> None:
+        self._model, self._styles = model, styles
+
+    def speak(self, sentences: Sequence[str], speed: float, hear: Hear, *, stream: bool) -> None:
+        if stream:
+            for phonemes in sentences:
+                hear(self._call(phonemes, speed))
+        else:
+            hear(np.concatenate([self._call(phonemes, speed) for phonemes in sentences]))
+
+    def _call(self, phonemes: str, speed: float) -> Any:
+        return self._model(phonemes, self._styles[len(phonemes) - 1], speed).numpy()
+
+    def close(self) -> None:
+        self._model = None
+
+
+def load(files: Files, threads: int) -> Peer:
+    """As its own pipeline does, but for the text part, which has the phonemes already."""
+    if threads:
+        torch.set_num_threads(threads)
+    vocabulary = json.loads(Path(files.vocabulary).read_text(encoding="utf-8"))["vocab"]
+    model = _model_class()(repo_id="hexgrad/Kokoro-82M", config={**CONFIG, "vocab": vocabulary}, model=files.model)
+    return _Upstream(model.eval(), torch.load(files.voices, weights_only=True))
+
+
+def _model_class() -> Any:
+    """KModel, without running the package's __init__: that loads a text pipeline, spaCy and all, that is not used."""
+    if "kokoro" not in sys.modules:
+        spec = find_spec("kokoro")
+        if spec is None or spec.submodule_search_locations is None:
+            raise ImportError("the package kokoro is not installed")
+        package = ModuleType("kokoro")
+        package.__path__ = list(spec.submodule_search_locations)
+        sys.modules["kokoro"] = package
+    from kokoro.model import KModel
+
+    return KModel
+
+
+def _write_weights(target: Path, seed: int) -> None:
+    """The stand-in's weights as five state dicts, as hexgrad publishes them."""
+    from kokoro_lab.models.architecture import FULL
+    from kokoro_lab.models.weights import seeded_state
+
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for name, values in seeded_state(FULL, seed).items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = torch.from_numpy(values)
+    torch.save(parts, target)
+
+
+def _write_voice(source: Path, target: Path) -> None:
+    torch.save(torch.from_numpy(np.load(source)), target)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "weights":
+        _write_weights(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        _write_voice(Path(sys.argv[2]), Path(sys.argv[3]))
