@@ -1,0 +1,151 @@
+"""Warm-up, status and environment: what the engine says of itself is what it did."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from kokoro_lab.engine.config import EngineConfig
+from kokoro_lab.engine.engine import Engine
+from kokoro_lab.errors import KokoroLabError
+from kokoro_lab.runtime.warmup import SHAPES, WARMUP_TEXTS
+
+
+@pytest.mark.parametrize(
+    ("strategy", "calls"), [("none", 0), ("one", 1), ("shapes", len(SHAPES)), ("patterns", len(WARMUP_TEXTS))]
+)
+def test_warming_up_makes_the_calls_it_says(strategy: str, calls: int) -> None:
+    with Engine.load(EngineConfig(model="tiny", warmup=strategy)) as engine:  # type: ignore[arg-type]
+        status = engine.status()
+        assert len(status.warmup.calls) == status.warmup.planned == calls
+        assert status.warmup.finished
+        assert all(call.error == "" and call.seconds > 0 for call in status.warmup.calls)
+        assert sum(member.calls for member in status.sessions) == (calls if strategy == "patterns" else 0)
+        assert status.calls.synthesized == 0
+        assert ("warmup" in engine.load_seconds) == (strategy != "none")
+        if calls:
+            assert engine.load_seconds["warmup"] == pytest.approx(status.warmup.seconds, abs=0.01)
+
+
+def test_warming_up_in_the_background_does_not_hold_up_loading() -> None:
+    start = time.perf_counter()
+    with Engine.load(EngineConfig(model="tiny", warmup="background")) as engine:
+        loaded = time.perf_counter() - start
+        assert "warmup" not in engine.load_seconds
+        assert engine.synthesize("Hello.").duration_s > 0
+        assert engine._warmup.wait(30)
+        status = engine.status().warmup
+    assert status.finished
+    assert len(status.calls) == len(SHAPES)
+    assert sum(engine.load_seconds.values()) == pytest.approx(loaded, rel=0.05, abs=0.01)
+
+
+def test_closing_ends_a_warm_up_in_the_background() -> None:
+    engine = Engine.load(EngineConfig(model="tiny", warmup="background"))
+    start = time.perf_counter()
+    engine.close()
+    assert time.perf_counter() - start < 2
+    assert engine._warmup.wait(0)
+
+
+def test_warm_up_reaches_every_session_of_the_pool() -> None:
+    with Engine.load(EngineConfig(model="tiny", warmup="one", sessions="dual")) as engine:
+        assert [call.what for call in engine.status().warmup.calls] == ["16 tokens on wide", "16 tokens on narrow"]
+
+
+def test_calls_are_counted_by_how_they_ended() -> None:
+    with Engine.load(EngineConfig(model="tiny")) as engine:
+        speech = engine.synthesize("Hello world! And again.")
+        list(engine.stream("Hello."))
+        engine.stream("Hello.").close()
+        for wrong in ({"voice": "af_nobody"}, {"speed": 9.0}):
+            with pytest.raises(KokoroLabError):
+                engine.synthesize("Hello.", **wrong)  # type: ignore[arg-type]
+            with pytest.raises(KokoroLabError):
+                engine.stream("Hello.", **wrong)  # type: ignore[arg-type]
+        with pytest.raises(KokoroLabError):
+            list(engine.stream("..."))
+        calls = engine.status().calls
+    assert (calls.synthesized, calls.streamed, calls.cancelled, calls.failed, calls.running) == (1, 1, 1, 5, 0)
+    assert calls.segments >= 3
+    assert calls.tokens >= len(speech.tokens)
+    assert calls.speech_s >= speech.speech_s
+
+
+def test_status_tells_what_runs(engine: Engine) -> None:
+    engine.synthesize("Hello.", voice="bf_emma")
+    status = engine.status()
+    assert status.model.name == "tiny"
+    assert (status.provider.status, status.provider.share) == ("ok", 1.0)
+    assert status.digest == engine.pool.primary.digest()
+    assert {"en-gb", "en-us"} <= set(status.languages)
+    assert {"af_heart", "bf_emma"} <= set(status.voices)
+    assert status.memory is None
+    assert status.start.seconds == engine.load_seconds
+    assert status.start.busy["g2p"] > 0
+    (member,) = status.sessions
+    assert member.calls > 0
+    assert member.seconds_per_token is not None
+
+
+def test_a_pool_of_sessions_speaks_and_counts() -> None:
+    with Engine.load(EngineConfig(model="tiny", sessions="triple", concurrency=3)) as engine:
+        engine.synthesize("Hello.")
+        engine.synthesize("word " * 40)
+        counts = {member.name: member.calls for member in engine.status().sessions}
+    assert counts == {"wide": 1, "half": 0, "narrow": 1}
+
+
+def test_the_watchdog_is_part_of_the_status_when_it_is_on() -> None:
+    with Engine.load(EngineConfig(model="tiny", memory_watch_s=0.02, memory_pressure=0.0, audio_cache_mb=10)) as engine:
+        engine.synthesize("Hello.")
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            memory = engine.status().memory
+            assert memory is not None
+            if memory.actions:
+                break
+            time.sleep(0.01)
+        assert memory.actions
+        assert not engine.synthesize("Hello.").cached  # everything is over a pressure of 0: the caches were dropped
+
+
+def test_each_variable_is_reported_as_applied_or_as_without_effect() -> None:
+    environ = {
+        "KOKORO_PROVIDER": "coreml",
+        "KOKORO_PROVIDER_OPTIONS": "ModelFormat=NeuralNetwork",
+        "KOKORO_COREML_COMPUTE_UNITS": "cpuandneuralengine",
+        "KOKORO_COREML_MODEL_FORMAT": "MLProgram",
+        "COREML_USE_FLOAT16": "true",
+        "COREML_OPTIMIZE_FOR_APPLE_SILICON": "1",
+        "KOKORO_MEMORY_ARENA_SIZE_MB": "512",
+        "KOKORO_PRIMER_WORDS": "4",
+        "KOKORO_WARMPU": "one",
+        "KOKORO_LAB_HOME": "/tmp",
+        "HOME": "/root",
+    }
+    config = EngineConfig.from_environment(environ, primer_words=5)
+    assert config.session_settings.request.options == {
+        "AllowLowPrecisionAccumulationOnGPU": "1",
+        "MLComputeUnits": "CPUAndNeuralEngine",
+        "ModelFormat": "NeuralNetwork",
+    }
+    found = {one.name: one for one in config.variables(environ, primer_words=5)}
+    assert set(found) == set(environ) - {"HOME"}
+    assert found["KOKORO_PROVIDER"].applied_to == "provider"
+    assert found["KOKORO_COREML_COMPUTE_UNITS"].applied_to == "coreml.MLComputeUnits"
+    assert found["COREML_USE_FLOAT16"].applied_to == "coreml.AllowLowPrecisionAccumulationOnGPU"
+    for name, why in {
+        "KOKORO_COREML_MODEL_FORMAT": "which wins",
+        "COREML_OPTIMIZE_FOR_APPLE_SILICON": "no such option",
+        "KOKORO_MEMORY_ARENA_SIZE_MB": "takes no size",
+        "KOKORO_PRIMER_WORDS": "given in code",
+        "KOKORO_WARMPU": "nothing here has that name",
+    }.items():
+        assert found[name].applied_to == ""
+        assert why in found[name].reason
+    plain = EngineConfig.from_environment({"KOKORO_COREML_COMPUTE_UNITS": "ALL"})
+    assert plain.provider_options == ()
+    (only,) = plain.variables({"KOKORO_COREML_COMPUTE_UNITS": "ALL"})
+    assert "the provider is cpu" in only.reason
