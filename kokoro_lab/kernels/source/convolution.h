@@ -1,0 +1,216 @@
+// Convolution along the rows of a channels-last matrix, in tiles of a form.
+//
+// A dilation of d is d interleaved phases. More taps than a form has are chunks of taps: a chunk is as long as a tile,
+// so chunk j of tile i reads the transformed tile i + j, and the chunks' products add up inside one matrix product.
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+
+#include "epilogue.h"
+#include "gemm.h"
+#include "prologue.h"
+#include "transform.h"
+
+namespace kokoro {
+
+struct Geometry {
+  int64_t channels;  // of the input
+  int64_t columns;   // of the product: phases * channels of the output
+  int64_t taps;
+  int64_t dilation;
+  int64_t left;  // rows of zeros before the input
+};
+
+// Something that runs task(0) .. task(count - 1), in any order and on any threads, and rethrows what one throws.
+class Parallel {
+ public:
+  virtual ~Parallel() = default;
+  virtual void run(int64_t count, void (*task)(void*, int64_t), void* user) = 0;
+
+  template <typename Task>
+  void each(int64_t count, Task&& task) {
+    run(count, [](void* user, int64_t index) { (*static_cast<std::remove_reference_t<Task>*>(user))(index); }, &task);
+  }
+};
+
+// w(column, channel, tap)
+class Weights {
+ public:
+  virtual ~Weights() = default;
+  virtual float at(int64_t column, int64_t channel, int64_t tap) const = 0;
+};
+
+struct Call {
+  Rows input;
+  int64_t steps;  // rows of the product
+  Activation activation;
+  Coefficients coefficients;
+  Output output;
+  float* statistics;  // means, then variances; may be null
+};
+
+inline float* scratch(int slot, size_t count) {
+  thread_local Buffer<float> buffers[3];
+  return buffers[slot].reserve(count);
+}
+
+class Convolution {
+ public:
+  virtual ~Convolution() = default;
+  virtual void run(const Call& call, Parallel& parallel) const = 0;
+};
+
+template <typename Form>
+class TiledConvolution final : public Convolution {
+ public:
+  TiledConvolution(const Geometry& geometry, const Weights& weights) : g_(geometry) {
+    chunks_ = divide_up(g_.taps, Form::kTaps);
+    phases_ = is_direct<Form> ? 1 : g_.dilation;
+    shift_ = is_direct<Form> ? g_.dilation : 1;
+    overlap_ = (chunks_ - 1) * shift_;
+    blocks_ = divide_up(g_.channels, kBlock);
+    depth_ = chunks_ * blocks_ * kBlock;
+    panels_ = divide_up(g_.columns, kPanel);
+    pack(weights);
+  }
+
+  void run(const Call& call, Parallel& parallel) const override {
+    const int64_t tiles = divide_up(call.steps, Form::kTile * phases_);  // of each phase
+    const int64_t chunk = chunk_tiles(tiles);
+    const int64_t tasks = divide_up(tiles, chunk);
+    const int64_t padded = call.output.padded_columns();
+    Buffer<float> partials;
+    if (call.statistics) partials.reserve(static_cast<size_t>(tasks * 4 * padded));
+    const int64_t whole = Form::kSize * blocks_ * kBlock * phases_ * (tiles + overlap_);
+    if (whole <= kSharedFloats) {
+      Buffer<float> shared(static_cast<size_t>(whole));
+      const View view{shared.get(), tiles + overlap_, 0};
+      const int64_t held = tiles + overlap_;
+      parallel.each(divide_up(held, chunk), [&](int64_t task) {
+        const int64_t first = task * chunk;
+        fill(call, first, std::min(chunk, held - first), view);
+      });
+      parallel.each(tasks * panels_, [&](int64_t index) {
+        const int64_t first = index / panels_ * chunk, panel = index % panels_;
+        produce(call, first, std::min(chunk, tiles - first), view, panel, partials.get(), index / panels_);
+      });
+    } else {
+      parallel.each(tasks, [&](int64_t task) {
+        const int64_t first = task * chunk, count = std::min(chunk, tiles - first), held = count + overlap_;
+        float* v = scratch(1, static_cast<size_t>(Form::kSize * blocks_ * kBlock * phases_ * held));
+        const View view{v, held, first};
+        fill(call, first, held, view);
+        for (int64_t panel = 0; panel < panels_; ++panel)
+          produce(call, first, count, view, panel, partials.get(), task);
+      });
+    }
+    if (call.statistics)
+      combine(partials.get(), tasks, padded, call.output.phases, call.output.channels, call.statistics);
+  }
+
+ private:
+  static constexpr int64_t kSharedFloats = 2 << 20;  // 8 MB: transformed inputs up to this are made once, for all panels
+
+  // Transformed tiles [point][block][phase][tile][kBlock]; tile 0 of each phase is the call's tile `first`.
+  struct View {
+    float* data;
+    int64_t tiles;  // held of each phase
+    int64_t first;
+  };
+
+  int64_t chunk_tiles(int64_t tiles) const {
+    int64_t target = Form::kTile == 1 ? 168 : blocks_ > 8 ? 28 : 42;  // what keeps a task in the second-level cache
+    if (tiles * phases_ < 16 * target) target = std::max<int64_t>(target / 3, kRows);
+    return std::max<int64_t>(1, target / phases_);
+  }
+
+  // [panel][point][depth][kPanel]
+  void pack(const Weights& weights) {
+    packed_.reserve(static_cast<size_t>(panels_ * Form::kSize * depth_ * kPanel));
+    for (int64_t panel = 0; panel < panels_; ++panel)
+      for (int64_t row = 0; row < depth_; ++row)
+        for (int64_t lane = 0; lane < kPanel; ++lane) pack_taps(weights, panel, row, lane);
+  }
+
+  void pack_taps(const Weights& weights, int64_t panel, int64_t row, int64_t lane) {
+    const int64_t column = panel * kPanel + lane, chunk = row / (blocks_ * kBlock), channel = row % (blocks_ * kBlock);
+    double taps[Form::kTaps] = {};
+    for (int tap = 0; tap < Form::kTaps; ++tap) {
+      const int64_t index = chunk * Form::kTaps + tap;
+      if (column < g_.columns && channel < g_.channels && index < g_.taps) taps[tap] = weights.at(column, channel, index);
+    }
+    for (int point = 0; point < Form::kSize; ++point) {
+      double value = 0.0;
+      if constexpr (is_direct<Form>) {
+        value = taps[0];
+      } else {
+        for (int tap = 0; tap < Form::kTaps; ++tap) value += Form::kWeights[point][tap] * taps[tap];
+      }
+      packed_[static_cast<size_t>(((panel * Form::kSize + point) * depth_ + row) * kPanel + lane)] =
+          static_cast<float>(value);
+    }
+  }
+
+  // Make tiles [first, first + count) of every phase.
+  void fill(const Call& call, int64_t first, int64_t count, const View& view) const {
+    const int64_t row = first * Form::kTile * phases_ - g_.left;
+    if constexpr (is_direct<Form>) {
+      prepare(call.activation, call.input, row, count, call.coefficients, view.data + (first - view.first) * kBlock,
+              view.tiles * kBlock);
+    } else {
+      const int64_t rows = ((count - 1) * Form::kTile + Form::kSize) * phases_;
+      const int64_t point_stride = blocks_ * phases_ * view.tiles * kBlock;
+      float* prepared = scratch(0, static_cast<size_t>(rows * blocks_ * kBlock));
+      prepare(call.activation, call.input, row, rows, call.coefficients, prepared, rows * kBlock);
+      for (int64_t block = 0; block < blocks_; ++block)
+        for (int64_t phase = 0; phase < phases_; ++phase) {
+          float* to = view.data + ((block * phases_ + phase) * view.tiles + first - view.first) * kBlock;
+          const float* from = prepared + (block * rows + phase) * kBlock;
+          for (int64_t tile = 0; tile < count; ++tile, to += kBlock, from += Form::kTile * phases_ * kBlock)
+            for (int v = 0; v < kBlockVectors; ++v)
+              transform_input<Form>(from + v * kLanes, phases_ * kBlock, to + v * kLanes, point_stride);
+        }
+    }
+  }
+
+  // Multiply tiles [first, first + count) of every phase with one panel and write what comes out.
+  void produce(const Call& call, int64_t first, int64_t count, const View& view, int64_t panel, float* partials,
+               int64_t task) const {
+    // whole phases lie one after the other: with nothing but the overlap between them, one product does for all
+    const bool joined = view.tiles == count + overlap_;
+    const int64_t phase_rows = joined ? view.tiles : count;
+    const int64_t rows = joined ? phases_ * view.tiles - overlap_ : phases_ * count;
+    float* products = scratch(2, static_cast<size_t>(Form::kSize * rows * kPanel));
+    const int64_t block_stride = phases_ * view.tiles * kBlock;
+    for (int64_t point = 0; point < Form::kSize; ++point) {
+      const float* b = packed_.get() + (panel * Form::kSize + point) * depth_ * kPanel;
+      const float* a = view.data + point * blocks_ * block_stride + (first - view.first) * kBlock;
+      float* c = products + point * rows * kPanel;
+      for (int64_t phase = 0; phase < (joined ? 1 : phases_); ++phase)
+        multiply({a + phase * view.tiles * kBlock, block_stride, blocks_, chunks_, shift_}, b,
+                 c + phase * phase_rows * kPanel, joined ? rows : count);
+    }
+    for (int lane = 0; lane < kPanel; lane += kLanes) {
+      const int64_t at = panel * kPanel + lane;
+      if (at >= g_.columns) break;
+      Column column(call.output, at);
+      for (int64_t phase = 0; phase < phases_; ++phase)
+        for (int64_t tile = 0; tile < count; ++tile) {
+          Vec y[Form::kTile];
+          transform_output<Form>(products + (phase * phase_rows + tile) * kPanel + lane, rows * kPanel, y);
+          const int64_t step = (first + tile) * Form::kTile * phases_ + phase;
+#pragma GCC unroll 6
+          for (int i = 0; i < Form::kTile; ++i)
+            if (step + i * phases_ < call.steps) column.put(step + i * phases_, y[i]);
+        }
+      if (partials) column.finish(partial_at(partials, task, call.output.padded_columns()), at);
+    }
+  }
+
+  Geometry g_;
+  int64_t chunks_, phases_, shift_, overlap_, blocks_, depth_, panels_;
+  Buffer<float> packed_;
+};
+
+}  // namespace kokoro
