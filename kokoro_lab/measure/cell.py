@@ -104,9 +104,16 @@ class Cell:
 
     @functools.cached_property
     def id(self) -> str:
-        """First 12 hex digits of the SHA-256 of the canonical JSON, the role `reference` left out."""
-        configuration = self.as_dict()
-        del configuration["reference"]
+        """First 12 hex digits of the SHA-256 of the canonical JSON, without the role `reference`.
+
+        Fields at their default are left out too, so that a field that is added one day renames no cell of before.
+        """
+        usual = {item.name: item.default for item in dataclasses.fields(self)}
+        configuration = {
+            name: value
+            for name, value in self.as_dict().items()
+            if name != "reference" and getattr(self, name) != usual[name]
+        }
         canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
