@@ -14,7 +14,7 @@ from kokoro_lab.measure.cell import Block, Cell
 from kokoro_lab.measure.noise import NoiseFloor, noise_floor
 from kokoro_lab.measure.statistics import BlockValue, Comparison, Pairing, block_value, compare, compare_all, pair_up
 
-__all__ = ["CellVerdict", "GateVerdict", "RunVerdicts", "Twin", "judge_run", "with_twins"]
+__all__ = ["CellVerdict", "GateVerdict", "RunVerdicts", "Twin", "counterparts", "judge_run", "with_twins"]
 
 GateVerdict = Literal["equivalent", "close", "different", "none"]
 
@@ -84,35 +84,25 @@ def judge_run(blocks: Iterable[Block], figure: str = "total_ms") -> RunVerdicts:
     """
     by_cell: dict[Cell, list[Block]] = {}
     for block in blocks:
-        by_cell.setdefault(replace(block.cell, reference=False), []).append(block)
-    roles = {
-        replace(block.cell, reference=False) for found in by_cell.values() for block in found if block.cell.reference
-    }
+        by_cell.setdefault(block.cell, []).append(block)
     values = {cell: _values(found, figure) for cell, found in by_cell.items()}
     pairings: dict[str, Pairing] = {}
-    counterparts: dict[str, tuple[Cell, Cell]] = {}
+    sides: dict[str, tuple[Cell, Cell]] = {}
     twins = []
-    for cell in by_cell:
-        base = _counterpart(cell, by_cell, roles)
-        if base is None:
-            continue
+    for cell, base in counterparts(by_cell).items():
         made = pair_up(values[base], values[cell])
-        if replace(cell, replica=base.replica) == base:
+        if _plain(cell) == _plain(base):
             twins.append(Twin(cell, _text(cell), compare(made, invalid=_invalid(by_cell[cell]))))
         else:
             pairings[cell.id] = made
-            counterparts[cell.id] = (cell, base)
+            sides[cell.id] = (cell, base)
     invalid = {
-        name: why
-        for name, (cell, base) in counterparts.items()
-        if (why := _invalid(by_cell[cell]) or _invalid(by_cell[base]))
+        name: why for name, (cell, base) in sides.items() if (why := _invalid(by_cell[cell]) or _invalid(by_cell[base]))
     }
     judged = compare_all(pairings, invalid=invalid)
     return RunVerdicts(
         figure,
-        tuple(
-            CellVerdict(cell, base, _gate(by_cell[cell]), judged[name]) for name, (cell, base) in counterparts.items()
-        ),
+        tuple(CellVerdict(cell, base, _gate(by_cell[cell]), judged[name]) for name, (cell, base) in sides.items()),
         _noise(values),
         tuple(twins),
     )
@@ -122,21 +112,34 @@ def _values(blocks: Sequence[Block], figure: str) -> list[BlockValue]:
     return [value for block in blocks if (value := block_value(block, figure)) is not None]
 
 
-def _counterpart(cell: Cell, cells: Iterable[Cell], references: Iterable[Cell]) -> Cell | None:
-    """The cell to compare with: the group's reference, carried over to the state and delivery of `cell`."""
-    known = set(cells)
-    for reference in references:
-        if reference.gate_key != cell.gate_key:
+def counterparts(cells: Iterable[Cell]) -> dict[Cell, Cell]:
+    """Each cell -> the one it is compared with: its group's reference, in the cell's own state and delivery.
+
+    Repeats and cap are not factors: a cold cell may have been planned with others than the warm reference. Cells that
+    are themselves that counterpart, or have none, are left out.
+    """
+    known = list(dict.fromkeys(cells))
+    references = {cell.gate_key: cell for cell in known if cell.reference}
+    found = {}
+    for cell in known:
+        reference = references.get(cell.gate_key)
+        if reference is None:
             continue
-        base = replace(reference, state=cell.state, delivery=cell.delivery)
-        if base in known and base != cell:
-            return base
-        # Repeats and cap are not factors: a cold cell may have been planned with others than the warm reference.
-        for candidate in known:
-            same = replace(base, repeats=candidate.repeats, warmup_cap=candidate.warmup_cap)
-            if candidate == same and candidate != cell:
-                return candidate
-    return None
+        wanted = replace(_unscheduled(reference), state=cell.state, delivery=cell.delivery)
+        base = next((other for other in known if _unscheduled(other) == wanted), None)
+        if base is not None and base != cell:
+            found[cell] = base
+    return found
+
+
+def _unscheduled(cell: Cell) -> Cell:
+    """The cell without what says how often it is called, and without its role."""
+    return replace(cell, reference=False, repeats=1, warmup_cap=1)
+
+
+def _plain(cell: Cell) -> Cell:
+    """The configuration alone: two cells with the same one are an A/A pair."""
+    return replace(_unscheduled(cell), replica=0)
 
 
 def _gate(blocks: Sequence[Block]) -> GateVerdict:
