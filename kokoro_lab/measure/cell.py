@@ -19,11 +19,13 @@ from kokoro_lab.errors import SettingError
 __all__ = [
     "RETRY_STRIDE",
     "STATES",
+    "Arrivals",
     "Block",
     "BlockResult",
     "Cell",
     "Delivery",
     "GateReading",
+    "LoadReading",
     "ModelReading",
     "ProviderReading",
     "QuietReading",
@@ -35,6 +37,7 @@ __all__ = [
 
 Scalar = str | int | float | bool
 Delivery = Literal["whole", "stream"]
+Arrivals = Literal["", "poisson", "ramp", "closed"]
 State = Literal["warm", "cold", "cold-process", "cold-session", "cold-shape"]
 Status = Literal["ok", "partial", "unavailable", "error"]
 
@@ -74,6 +77,15 @@ class Cell:
     holds a peer engine runs that engine."""
     delivery: Delivery = "whole"
     """whole: `Engine.synthesize`, whose first sample arrives with its last. stream: `Engine.stream`, chunk by chunk."""
+    arrivals: Arrivals = ""
+    """Load: poisson or ramp (an open loop over `load_s` seconds at `rate_hz`), closed (`clients` users who make
+    `repeats` calls in all); empty: one call after the other. Latency then counts from when a call was due."""
+    rate_hz: float = 0.0
+    """Calls a second of an open loop; of a ramp at its height."""
+    load_s: float = 0.0
+    """Seconds of an open loop; a ramp spends a quarter rising, half at its height, a quarter falling."""
+    clients: int = 1
+    """Calls that may be under way at once; how many of them the engine runs at once is its own setting."""
     state: State = "warm"
     repeats: int = 5
     """Timed calls a block; a cold block has one, whatever this says."""
@@ -95,6 +107,14 @@ class Cell:
             raise SettingError(f"A cell takes a state of {', '.join(STATES)}; got {self.state!r}.")
         if self.delivery not in ("whole", "stream"):
             raise SettingError(f"A cell takes a delivery of whole or stream; got {self.delivery!r}.")
+        if self.arrivals not in ("", "poisson", "ramp", "closed"):
+            raise SettingError(f"A cell takes arrivals of poisson, ramp or closed; got {self.arrivals!r}.")
+        if self.arrivals in ("poisson", "ramp") and not (self.rate_hz > 0.0 and self.load_s > 0.0):
+            raise SettingError("A cell with open arrivals needs a rate_hz and a load_s above 0.")
+        if self.clients < 1:
+            raise SettingError(f"A cell needs clients of 1 or more; got {self.clients}.")
+        if self.arrivals and self.state != "warm":
+            raise SettingError(f"A cell under load is warm; got {self.state!r} with arrivals {self.arrivals!r}.")
         if self.repeats < 1:
             raise SettingError(f"A cell needs repeats of 1 or more; got {self.repeats}.")
         if self.warmup_cap < 1:
@@ -106,7 +126,8 @@ class Cell:
     def id(self) -> str:
         """First 12 hex digits of the SHA-256 of the canonical JSON, without the role `reference`.
 
-        Fields at their default are left out too, so that a field that is added one day renames no cell of before.
+        Fields at their default are left out too, so that a field that is added one day renames no cell of before. A
+        default must therefore never change.
         """
         usual = {item.name: item.default for item in dataclasses.fields(self)}
         configuration = {
@@ -220,6 +241,32 @@ class ModelReading:
 
 
 @dataclass(frozen=True)
+class LoadReading:
+    """A block under load. Its repeats are the calls that succeeded, in the order in which they were due."""
+
+    calls: int
+    failed: int
+    first_error: str
+    throughput_hz: float
+    """Calls that succeeded, a second."""
+    scheduled_s: tuple[float, ...]
+    """When each repeat's call was due, from the start of the load; what a drift is fitted over."""
+    waited_ms: tuple[float, ...]
+    """How long each repeat's call waited for a client before it was made."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        values = dataclasses.asdict(self)
+        return {**values, "scheduled_s": list(self.scheduled_s), "waited_ms": list(self.waited_ms)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Inverse of `as_dict`."""
+        lists = {name: tuple(values[name]) for name in ("scheduled_s", "waited_ms")}
+        return cls(**{**values, **lists})
+
+
+@dataclass(frozen=True)
 class BlockResult:
     """What one worker process reports. With status "error" or "unavailable" there are no repeats."""
 
@@ -245,6 +292,8 @@ class BlockResult:
     """python, numpy, onnxruntime, kokoro_lab."""
     foreign_modules: tuple[str, ...] = ()
     """Modules that must never be in a measured process but were."""
+    load: LoadReading | None = None
+    """How the calls came and went, of a cell with arrivals."""
     energy_j: float | None = None
     """Package energy over the timed repeats, where the machine tells."""
     energy_source: str = ""
@@ -255,6 +304,7 @@ class BlockResult:
         values = dataclasses.asdict(self)
         values["repeats"] = [repeat.as_dict() for repeat in self.repeats]
         values["warmup_ms"] = list(self.warmup_ms)
+        values["load"] = None if self.load is None else self.load.as_dict()
         values["durations"] = None if self.durations is None else list(self.durations)
         values["foreign_modules"] = list(self.foreign_modules)
         return values
@@ -270,6 +320,8 @@ class BlockResult:
             taken["durations"] = tuple(values["durations"])
         if values.get("provider") is not None:
             taken["provider"] = ProviderReading.from_dict(values["provider"])
+        if values.get("load") is not None:
+            taken["load"] = LoadReading.from_dict(values["load"])
         if values.get("model") is not None:
             taken["model"] = ModelReading.from_dict(values["model"])
         return cls(**taken)
