@@ -15,6 +15,7 @@ from kokoro_lab.measure.steady import is_steady, label_outliers
 
 if TYPE_CHECKING:
     from kokoro_lab.engine.engine import Engine
+    from kokoro_lab.measure.adapters.engine import PeerEngine
 
 __all__ = ["OTHER_TEXT", "Measured", "measure"]
 
@@ -26,7 +27,7 @@ OTHER_TEXT = "This sentence is here so that the shape that is measured next has 
 class Measured:
     """A block while it is being measured, and when it is done."""
 
-    engine: Engine | EmptyEngine
+    engine: Engine | EmptyEngine | PeerEngine
     load_ms: dict[str, float]
     cold: dict[str, str]
     repeats: list[Repeat] = field(default_factory=list)

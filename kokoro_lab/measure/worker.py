@@ -28,6 +28,7 @@ from kokoro_lab.measure.cell import BlockResult, Cell, ModelReading, ProviderRea
 
 if TYPE_CHECKING:
     from kokoro_lab.engine.engine import Engine
+    from kokoro_lab.measure.adapters.engine import PeerEngine
     from kokoro_lab.measure.states import Measured
 
 __all__ = ["FOREIGN", "main"]
@@ -63,9 +64,12 @@ def main(arguments: list[str]) -> int:
 
 def _measured(job: dict[str, Any], spawned_ns: int) -> BlockResult:
     try:
+        from kokoro_lab.measure.adapters import ADAPTERS
+
         cell = Cell.from_dict(job["cell"])
-        with contextlib.suppress(ImportError):  # without the engine only the empty one can be measured
-            import kokoro_lab.engine.engine  # noqa: F401
+        if cell.environment not in ADAPTERS:  # a peer's start is not to wait for our engine
+            with contextlib.suppress(ImportError):  # without the engine only the empty one can be measured
+                import kokoro_lab.engine.engine  # noqa: F401
         from kokoro_lab.measure.states import measure
 
         ready_ns = time.monotonic_ns()
@@ -88,6 +92,7 @@ def _measured(job: dict[str, Any], spawned_ns: int) -> BlockResult:
 
 
 def _result(cell: Cell, block: Measured) -> BlockResult:
+    from kokoro_lab.measure.adapters.engine import PeerEngine
     from kokoro_lab.measure.calls import EmptyEngine
     from kokoro_lab.measure.memory import peak_rss_mb
 
@@ -109,6 +114,8 @@ def _result(cell: Cell, block: Measured) -> BlockResult:
         return BlockResult(
             "ok", repeats=tuple(block.repeats), model=model, foreign_modules=_foreign_modules(), **common
         )
+    if isinstance(block.engine, PeerEngine):
+        return _peer_result(block.engine, block, common)
     session = block.engine.pool.primary
     effective = session.effective_provider()
     provider = ProviderReading(cell.provider, _short(effective.effective), effective.share, dict(effective.nodes))
@@ -129,6 +136,14 @@ def _result(cell: Cell, block: Measured) -> BlockResult:
         model=ModelReading(file.name, file.sha256, file.weights, file.architecture, file.precision),
         foreign_modules=_foreign_modules(),
         **common,
+    )
+
+
+def _peer_result(peer: PeerEngine, block: Measured, common: dict[str, Any]) -> BlockResult:
+    """A peer's block: no stages, no settings and no provider can be read back from it."""
+    common["versions"] = {**common["versions"], **peer.versions}
+    return BlockResult(
+        "ok", repeats=tuple(block.repeats), model=peer.model, foreign_modules=_foreign_modules(), **common
     )
 
 
