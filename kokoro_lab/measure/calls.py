@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from kokoro_lab.measure.adapters import ADAPTERS
+from kokoro_lab.measure.adapters.engine import PeerEngine
 from kokoro_lab.measure.cell import Cell
 from kokoro_lab.measure.listener import SAMPLE_RATE, arrival, listen
 
@@ -82,21 +84,26 @@ def engine_config(cell: Cell) -> EngineConfig:
         raise SettingError(f"A cell's engine_settings do not fit the engine's configuration: {error}.") from error
 
 
-def load(cell: Cell) -> tuple[Engine | EmptyEngine, dict[str, float]]:
+def load(cell: Cell) -> tuple[Engine | EmptyEngine | PeerEngine, dict[str, float]]:
     """The cell's engine, and its load stages in milliseconds."""
     if cell.model == EMPTY:
         return EmptyEngine(), {}
+    if cell.environment in ADAPTERS:
+        peer = PeerEngine.load(cell)
+        return peer, peer.load_ms
     from kokoro_lab.engine.engine import Engine
 
     engine = Engine.load(engine_config(cell))
     return engine, {stage: seconds * 1e3 for stage, seconds in engine.load_seconds.items()}
 
 
-def speak(engine: Engine | EmptyEngine, cell: Cell, text: str | None = None) -> Call:
+def speak(engine: Engine | EmptyEngine | PeerEngine, cell: Cell, text: str | None = None) -> Call:
     """Call the engine once with the cell's text (or another), as the cell's delivery says, and time it from outside."""
     words = cell.text if text is None else text
     if isinstance(engine, EmptyEngine):
         return _empty(engine)
+    if isinstance(engine, PeerEngine):
+        return _peer(engine, cell, words)
     return _stream(engine, cell, words) if cell.delivery == "stream" else _whole(engine, cell, words)
 
 
@@ -142,6 +149,41 @@ def _stream(engine: Engine, cell: Cell, text: str) -> Call:
         stages={stage: float(seconds.get(stage, 0.0)) for stage in STAGES},
         durations=tuple(int(frames) for frames in np.concatenate(known)) if known else None,
     )
+
+
+def _peer(peer: PeerEngine, cell: Cell, text: str) -> Call:
+    """A peer's call. Our pauses are put between its pieces afterwards, where those are our sentences, for the gate."""
+    pieces: list[npt.NDArray[np.float32]] = []
+    times: list[int] = []
+
+    def hear(samples: npt.NDArray[np.float32]) -> None:
+        times.append(time.perf_counter_ns())
+        pieces.append(samples)
+
+    began_ns = time.monotonic_ns()
+    start = time.perf_counter_ns()
+    peer.speak(text, cell.speed, hear, stream=cell.delivery == "stream")
+    total_s = (time.perf_counter_ns() - start) / 1e9
+    ended_ns = time.monotonic_ns()
+    heard = listen([arrival((at - start) / 1e9, piece) for at, piece in zip(times, pieces, strict=True)])
+    speech_s = sum(len(piece) for piece in pieces) / SAMPLE_RATE
+    return Call(
+        began_ns=began_ns,
+        ended_ns=ended_ns,
+        total_s=total_s,
+        ttfa_s=heard.ended_s if heard.ttfa_s is None else heard.ttfa_s,
+        samples=_spaced(pieces, [sentence.pause_s for sentence in peer.sentences(text)]),
+        speech_s=speech_s,
+        stages={},
+        durations=None,
+    )
+
+
+def _spaced(pieces: list[npt.NDArray[np.float32]], pauses_s: list[float]) -> npt.NDArray[np.float32]:
+    if len(pieces) != len(pauses_s):
+        return np.concatenate(pieces)
+    silences = [np.zeros(round(pause_s * SAMPLE_RATE), np.float32) for pause_s in pauses_s]
+    return np.concatenate([part for pair in zip(pieces, silences, strict=True) for part in pair])
 
 
 def _empty(engine: EmptyEngine) -> Call:

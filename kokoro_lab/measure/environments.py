@@ -36,7 +36,12 @@ Notice = Callable[[str], None]
 MARK = "environment.json"
 PACKAGE = Path(__file__).resolve().parent.parent
 PIP = ("install", "--no-deps", "--no-input", "--disable-pip-version-check", "--progress-bar", "off")
-TOLD = ("Collecting ", "Building wheel", "Installing collected")  # lines of pip's that are worth passing on
+TOLD = (
+    "Collecting ",
+    "Processing ",
+    "Building wheel",
+    "Installing collected",
+)  # lines of pip's that are worth passing on
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def remove(name: str) -> Path:
     Raises InputError when there is none of that name, and BusyError while another process installs it.
     """
     folder = environments_folder() / name
-    if Path(name).name != name or not folder.is_dir():
+    if not name or Path(name).name != name or not folder.is_dir():
         there = ", ".join(entry.name for entry in environments() if entry.status != "not installed") or "none"
         raise InputError(f"no environment {name!r} is installed; installed are: {there}")
     with _alone(name):

@@ -117,11 +117,12 @@ def launch(
 
 def _placed(cell: Cell, command: Sequence[str], work: Path) -> tuple[list[str], dict[str, str]]:
     """The command inside the cell's environment, and the variables it needs. Raises KokoroLabError when not ready."""
-    from kokoro_lab.measure import environments, peers
+    from kokoro_lab.measure.environments import inside
+    from kokoro_lab.measure.peers import hand_over, is_peer
 
-    moved, variables = environments.inside(cell.environment, command, work)
-    if peers.is_peer(cell):
-        variables.update(peers.hand_over(cell, work))
+    moved, variables = inside(cell.environment, command, work)
+    if is_peer(cell):
+        variables.update(hand_over(cell, work))
     return moved, variables
 
 

@@ -212,9 +212,9 @@ class _Sampling:
 
 def _cold_file(cell: Cell) -> str:
     """Drop the cell's model file from the page cache, just before the worker starts; what came of it."""
-    from kokoro_lab.models.catalog import resolve
+    from kokoro_lab.measure.peers import model_path
 
     try:
-        return pagecache.drop(Path(resolve(cell.model).path)).note
+        return pagecache.drop(model_path(cell)).note
     except KokoroLabError as error:
         return f"not dropped: {error}"

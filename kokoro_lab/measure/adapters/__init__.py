@@ -1,8 +1,8 @@
 """Peer engines behind one interface. The worker loads one adapter, in the environment that holds its engine.
 
-An adapter is a module with `load(files, threads) -> Peer`. What a peer is given is on disk: the model, the voice and the
-vocabulary in the format it reads (see `peers`). It gets phonemes, the ones our own engine speaks, so that what is
-compared is the same speech; how it cuts them into model calls is its own affair, where it has an affair of its own.
+An adapter is a module with `load(files, threads) -> Peer`. What a peer is given is on disk: the model, the voice and
+the vocabulary, in the format that it reads (see `peers`). It speaks the phonemes that our own engine speaks, so that
+the same speech is compared. Where it cuts text into model calls itself, it cuts the phonemes itself, too.
 """
 
 from __future__ import annotations

@@ -32,23 +32,25 @@ class _PyKokoro:
             "tokenizer_config": TokenizerConfig(backend="espeak", fallback="none"),
             "inference_cache_enabled": False,  # a repeat would be a look-up
         }
-        self._engines: dict[float, Any] = {}
+        self._speed = 0.0
+        self._engine: Any = None
 
-    def prepare(self, speed: float) -> Any:
-        """The engine for one speed, which is part of its configuration."""
-        if speed not in self._engines:
+    def _at(self, speed: float) -> Any:
+        """The engine at one speed, which is part of its configuration."""
+        if self._engine is None or speed != self._speed:
             self.close()
             # Short sentences are padded with others and cut again by default: that is other speech.
             generation = GenerationConfig(speed=speed, lang="en-us", enable_short_sentence=False)
-            self._engines[speed] = KokoroSynthesizer(SynthesisConfig(generation=generation, **self._settings))
-        return self._engines[speed]
+            self._engine = KokoroSynthesizer(SynthesisConfig(generation=generation, **self._settings))
+            self._speed = speed
+        return self._engine
 
     def speak(self, sentences: Sequence[str], speed: float, hear: Hear, *, stream: bool) -> None:
         requests = [
             SynthesisSegment(id=f"sentence-{number}", text=phonemes, language="en-us", phonemes=phonemes)
             for number, phonemes in enumerate(sentences)
         ]
-        results = (result.audio for result in self.prepare(speed).synthesize_segments(requests))
+        results = (result.audio for result in self._at(speed).synthesize_segments(requests))
         if stream:
             for samples in results:
                 hear(samples)
@@ -56,11 +58,11 @@ class _PyKokoro:
             hear(np.concatenate(list(results)))
 
     def close(self) -> None:
-        for engine in self._engines.values():
-            engine.close()
-        self._engines.clear()
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = None
 
 
 def load(files: Files, threads: int) -> Peer:
-    """It opens its session at the first request, so that a cold start finds that there."""
+    """It opens its session at the first request: a cold start finds that in its first call."""
     return _PyKokoro(files, threads)

@@ -1,7 +1,7 @@
 """hexgrad's PyTorch package: KModel takes the phonemes of one model call; the caller cuts.
 
-Run as a program, it writes the stand-in's weights into the file that upstream reads:
-`python -m kokoro_lab.measure.adapters.upstream TARGET.pth SEED`.
+Run as a program, it writes the files that upstream reads: `weights TARGET.pth SEED` those of the stand-in,
+`voice TARGET.pt RAW` a voice pack.
 """
 
 from __future__ import annotations
@@ -104,12 +104,17 @@ def _write_weights(target: Path, seed: int) -> None:
     torch.save(parts, target)
 
 
-def _write_voice(source: Path, target: Path) -> None:
-    torch.save(torch.from_numpy(np.load(source)), target)
+def _write_voice(target: Path, plain: Path) -> None:
+    """A voice pack, float32 [510, 1, 256], from its raw values."""
+    torch.save(torch.from_numpy(np.fromfile(plain, "<f4").reshape(-1, 1, 256)), target)
+
+
+def _main(kind: str, target: str, given: str) -> None:
+    if kind == "weights":
+        _write_weights(Path(target), int(given))
+    else:
+        _write_voice(Path(target), Path(given))
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "weights":
-        _write_weights(Path(sys.argv[2]), int(sys.argv[3]))
-    else:
-        _write_voice(Path(sys.argv[2]), Path(sys.argv[3]))
+    _main(*sys.argv[1:])
