@@ -128,8 +128,8 @@ class EngineConfig:
     primer: bool = True
     """Start a stream of a long text with short segments that grow (default: on; KOKORO_PRIMER)."""
 
-    primer_chars: int = 40
-    """Characters of the first segment of such a stream, about (default: 40; KOKORO_PRIMER_CHARS)."""
+    primer_chars: int = 35
+    """Characters of the first segment of such a stream, at most (default: 35; KOKORO_PRIMER_CHARS)."""
 
     primer_words: int = 3
     """Words of that segment, at least (default: 3; KOKORO_PRIMER_WORDS)."""

@@ -24,15 +24,14 @@ ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 
-REACH = 1.5  # a better kind of cut may lie this much beyond the length asked for
 WHOLE = 400  # characters; from this length on pieces stop growing: segmentation by sentences takes over
 
 
 def pieces(text: str, *, chars: int, words: int, growth: float) -> Iterator[str]:
     """The text in pieces, which put together are the text again (whitespace at the cuts belongs to the piece before).
 
-    `chars` is the length of the first piece, about; `words` the fewest words of it and of what follows it; `growth` the
-    factor by which the lengths grow. A text shorter than twice `chars`, or with markup in it, stays whole.
+    `chars` is the greatest length of the first piece, unless its `words` fewest words are longer; `growth` the greatest
+    factor from one length to the next. A text shorter than twice `chars`, or with markup in it, stays whole.
     """
     length = float(chars)
     rest = text
@@ -47,18 +46,23 @@ def pieces(text: str, *, chars: int, words: int, growth: float) -> Iterator[str]
 
 
 def _cut(text: str, length: int, words: int) -> int:
-    """Where to cut: after a sentence, else a clause, else before a joining word, else after a word; 0 for nowhere."""
-    reach = text[: round(length * REACH) + 1]
+    """Where to cut: after the last sentence that fits, else clause, else before a joining word, else after a word.
+
+    What fits ends within `length`, or is the shortest there is of enough words; 0 when there is nothing to cut.
+    """
+    reach = text[: max(length, _end_of_words(text, words)) + 1]
     for kind in (SENTENCE, CLAUSE, JOINT, WORD):
-        limit = len(reach) if kind in (SENTENCE, CLAUSE) else length + 1
-        ends = [match.end() for match in kind.finditer(reach) if match.end() <= limit]
-        ends = [
-            end
-            for end in ends
-            if len(text[:end].split()) >= words
-            and len(text[end:].split()) >= words
-            and not (kind is SENTENCE and (ABBREVIATION.search(text[:end]) or text[end].islower()))
-        ]
-        if ends:
-            return min(ends, key=lambda end: abs(end - length)) if kind is SENTENCE else ends[-1]
+        for match in reversed(list(kind.finditer(reach))):
+            end = match.end()
+            if len(text[:end].split()) < words or len(text[end : end + length * 4].split()) < words:
+                continue
+            if kind is SENTENCE and (ABBREVIATION.search(text[:end]) or text[end].islower()):
+                continue
+            return end
     return 0
+
+
+def _end_of_words(text: str, words: int) -> int:
+    """Where the first `words` words end, with the space after them; the whole text when it has fewer."""
+    spaces = (match.end() for match in WORD.finditer(text) if match.start() > 0)
+    return next((end for at, end in enumerate(spaces, 1) if at == words), len(text))
