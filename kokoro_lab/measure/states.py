@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gc
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from kokoro_lab.measure.calls import STAGES, Call, EmptyEngine, load, speak
-from kokoro_lab.measure.cell import Cell, Repeat
+from kokoro_lab.measure.cell import Cell, LoadReading, Repeat
 from kokoro_lab.measure.energy import EnergyMeter
 from kokoro_lab.measure.memory import rss_mb
 from kokoro_lab.measure.steady import is_steady, label_outliers
+from kokoro_lab.measure.underload import under_load
 
 if TYPE_CHECKING:
     from kokoro_lab.engine.engine import Engine
@@ -36,6 +37,7 @@ class Measured:
     last: Call | None = None
     energy_j: float | None = None
     energy_source: str = ""
+    load: LoadReading | None = None
 
 
 def measure(cell: Cell, *, spawned_ns: int, load_ms: dict[str, float], file_cache: str = "") -> Measured:
@@ -60,7 +62,10 @@ def measure(cell: Cell, *, spawned_ns: int, load_ms: dict[str, float], file_cach
     else:
         _warm_up(cell, block, cell.text)
         block.load_ms["first_call"] = block.warmup_ms[0]
-        _timed(cell, block, cell.repeats)
+        if cell.arrivals:
+            _loaded(cell, block)
+        else:
+            _timed(cell, block, cell.repeats)
     return block
 
 
@@ -85,6 +90,29 @@ def _timed(cell: Cell, block: Measured, count: int) -> None:
     for number, (call, rss, label) in enumerate(zip(calls, memory, labels, strict=True)):
         block.repeats.append(_repeat(number, call, call.total_s, call.ttfa_s, rss, block.became_steady, label))
     block.last = calls[-1]
+
+
+def _loaded(cell: Cell, block: Measured) -> None:
+    """Calls under load; a repeat's total counts from when it was due, its RTF is the engine's time alone."""
+    meter = EnergyMeter.find()
+    gc.collect()
+    before = meter.read()
+    served, block.load = under_load(cell, lambda: speak(block.engine, cell), rss_mb)
+    block.energy_j, block.energy_source = meter.joules(before, meter.read()), meter.source
+    labels = label_outliers([item.request.latency_s for item in served])
+    for number, (item, label) in enumerate(zip(served, labels, strict=True)):
+        waited_s = item.request.started_s - item.request.scheduled_s
+        repeat = _repeat(
+            number,
+            item.call,
+            item.request.latency_s,
+            waited_s + item.call.ttfa_s,
+            item.rss_mb,
+            block.became_steady,
+            label,
+        )
+        block.repeats.append(replace(repeat, rtf=item.call.total_s / item.call.speech_s))
+    block.last = served[-1].call if served else None
 
 
 def _cold_process(cell: Cell, block: Measured, spawned_ns: int) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from kokoro_lab.measure.cell import Block, BlockResult, Cell
 from kokoro_lab.measure.launch import WORKER_COMMAND, launch
+from kokoro_lab.measure.load import poisson
 from kokoro_lab.measure.sampling import sample
 from kokoro_lab.measure.statistics import BlockValue, block_value, compare, pair_up
 
@@ -37,6 +38,8 @@ CELLS = {
     "no such voice": Cell("tiny", TEXT, voice="af_nobody", reference=True),
     "longer": Cell("tiny", LONGER, repeats=3, warmup_cap=5, reference=True),
     "longer stream": Cell("tiny", LONGER, delivery="stream", repeats=3, warmup_cap=5),
+    "open loop": Cell("tiny", TEXT, arrivals="poisson", rate_hz=40.0, load_s=1.0, clients=4),
+    "closed loop": Cell("tiny", TEXT, arrivals="closed", clients=3, repeats=12),
     "empty": Cell("empty", "nothing", repeats=20, reference=True),
 }
 
@@ -146,7 +149,7 @@ def test_a_cold_session_is_dearer_than_a_cold_shape_and_cheaper_than_a_cold_proc
 
 
 def test_the_audio_of_every_state_is_the_reference_cells(blocks: dict[str, Block]) -> None:
-    for name in ("warm", "cold", "cold-process", "cold-session", "cold-shape", "placebo", "longer"):
+    for name in ("warm", "cold", "cold-process", "cold-session", "cold-shape", "placebo", "longer", "open loop"):
         gate = blocks[name].gate
         assert gate is not None
         assert gate.verdict == "equivalent", (name, gate.reasons)
@@ -166,6 +169,26 @@ def test_a_stream_is_heard_before_it_has_ended(blocks: dict[str, Block]) -> None
     whole, streamed = blocks["longer"].result, blocks["longer stream"].result
     assert all(repeat.ttfa_ms >= repeat.total_ms for repeat in whole.repeats)
     assert all(repeat.ttfa_ms < 0.9 * repeat.total_ms for repeat in streamed.repeats)
+
+
+def test_an_open_loop_counts_from_when_a_call_was_due(blocks: dict[str, Block]) -> None:
+    result = blocks["open loop"].result
+    assert result.load is not None
+    assert (result.load.calls, result.load.failed) == (len(result.repeats), 0)
+    assert len(result.repeats) == len(poisson(40.0, 1.0, CELLS["open loop"].seed))
+    assert list(result.load.scheduled_s) == list(poisson(40.0, 1.0, CELLS["open loop"].seed))
+    for repeat, waited in zip(result.repeats, result.load.waited_ms, strict=True):
+        assert repeat.total_ms >= waited
+        assert repeat.rtf <= repeat.total_ms / 1e3 / repeat.speech_s + 1e-9
+    assert 0.0 < result.load.throughput_hz < 80.0
+
+
+def test_a_closed_loop_makes_its_calls_and_nobody_waits_for_a_client(blocks: dict[str, Block]) -> None:
+    result = blocks["closed loop"].result
+    assert result.load is not None
+    assert len(result.repeats) == result.load.calls == 12
+    assert max(result.load.waited_ms) < 100.0
+    assert blocks["warm"].result.load is None
 
 
 def test_memory_is_the_workers_own_and_not_inherited_from_a_fat_parent(blocks: dict[str, Block], home: Path) -> None:
