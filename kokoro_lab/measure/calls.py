@@ -13,7 +13,7 @@ import numpy.typing as npt
 from kokoro_lab.measure.adapters import ADAPTERS
 from kokoro_lab.measure.adapters.engine import PeerEngine
 from kokoro_lab.measure.cell import Cell
-from kokoro_lab.measure.listener import SAMPLE_RATE, arrival, listen
+from kokoro_lab.measure.listener import SAMPLE_RATE, Arrival, arrival, listen
 
 if TYPE_CHECKING:
     from kokoro_lab.engine.config import EngineConfig
@@ -47,6 +47,8 @@ class Call:
     stages: Mapping[str, float]
     """Stage -> seconds, by the engine's own clock. In a stream stages overlap and may add up to more than the total."""
     durations: tuple[int, ...] | None
+    deliveries: tuple[Arrival, ...] = ()
+    """What a stream delivered when; empty for a call that is answered at once."""
 
 
 class EmptyEngine:
@@ -137,7 +139,8 @@ def _stream(engine: Engine, cell: Cell, text: str) -> Call:
         total_s = (time.perf_counter_ns() - start) / 1e9
         ended_ns = time.monotonic_ns()
         seconds, segments = stream.timings.seconds, stream.segments
-    heard = listen([arrival((at - start) / 1e9, chunk.samples) for at, chunk in zip(times, chunks, strict=True)])
+    deliveries = tuple(arrival((at - start) / 1e9, chunk.samples) for at, chunk in zip(times, chunks, strict=True))
+    heard = listen(deliveries)
     known = [segment.durations for segment in segments if segment.durations is not None]
     return Call(
         began_ns=began_ns,
@@ -148,6 +151,7 @@ def _stream(engine: Engine, cell: Cell, text: str) -> Call:
         speech_s=sum(len(chunk.samples) for chunk in chunks if not chunk.pause) / SAMPLE_RATE,
         stages={stage: float(seconds.get(stage, 0.0)) for stage in STAGES},
         durations=tuple(int(frames) for frames in np.concatenate(known)) if known else None,
+        deliveries=deliveries,
     )
 
 

@@ -292,6 +292,9 @@ class BlockResult:
     """python, numpy, onnxruntime, kokoro_lab."""
     foreign_modules: tuple[str, ...] = ()
     """Modules that must never be in a measured process but were."""
+    deliveries: tuple[tuple[float, float, float | None], ...] = ()
+    """Of the last repeat, when it was a stream: each delivery's arrival (s from the call), duration (s) and where in it
+    sound begins (s; None: nowhere). `listener.Arrival(*delivery)` lets any player listen to it again."""
     load: LoadReading | None = None
     """How the calls came and went, of a cell with arrivals."""
     energy_j: float | None = None
@@ -304,6 +307,7 @@ class BlockResult:
         values = dataclasses.asdict(self)
         values["repeats"] = [repeat.as_dict() for repeat in self.repeats]
         values["warmup_ms"] = list(self.warmup_ms)
+        values["deliveries"] = [list(delivery) for delivery in self.deliveries]
         values["load"] = None if self.load is None else self.load.as_dict()
         values["durations"] = None if self.durations is None else list(self.durations)
         values["foreign_modules"] = list(self.foreign_modules)
@@ -315,6 +319,7 @@ class BlockResult:
         taken = dict(values)
         taken["repeats"] = tuple(Repeat.from_dict(repeat) for repeat in values.get("repeats", ()))
         taken["warmup_ms"] = tuple(values.get("warmup_ms", ()))
+        taken["deliveries"] = tuple((at, lasts, sound) for at, lasts, sound in values.get("deliveries", ()))
         taken["foreign_modules"] = tuple(values.get("foreign_modules", ()))
         if values.get("durations") is not None:
             taken["durations"] = tuple(values["durations"])

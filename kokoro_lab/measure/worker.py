@@ -105,6 +105,9 @@ def _result(cell: Cell, block: Measured) -> BlockResult:
         "rss_peak_mb": peak,
         "rss_steady_mb": statistics.median(repeat.rss_mb for repeat in block.repeats) if block.repeats else None,
         "durations": block.last.durations if block.last else None,
+        "deliveries": tuple(
+            (item.at_s, item.duration_s, item.audible_s) for item in (block.last.deliveries if block.last else ())
+        ),
         "load": block.load,
         "energy_j": block.energy_j,
         "energy_source": block.energy_source,

@@ -52,6 +52,7 @@ def make_block(cell: Cell) -> Block:
         settings_digest="ab" * 32,
         model=ModelReading("tiny", "00" * 32, "stand-in", "tiny", "fp32"),
         durations=(2, 3, 1),
+        deliveries=((0.25, 0.08, None), (0.3, 0.08, 0.01)),
         load=LoadReading(3, 2, "InferenceError: no", 0.5, (0.25,), (3.0,)),
         versions={"python": "3.11"},
         foreign_modules=("pandas",),

@@ -18,6 +18,7 @@ import pytest
 
 from kokoro_lab.measure.cell import Block, BlockResult, Cell
 from kokoro_lab.measure.launch import WORKER_COMMAND, launch
+from kokoro_lab.measure.listener import Arrival, sweep, ttfa_s
 from kokoro_lab.measure.load import poisson
 from kokoro_lab.measure.sampling import sample
 from kokoro_lab.measure.statistics import BlockValue, block_value, compare, pair_up
@@ -189,6 +190,15 @@ def test_a_closed_loop_makes_its_calls_and_nobody_waits_for_a_client(blocks: dic
     assert len(result.repeats) == result.load.calls == 12
     assert max(result.load.waited_ms) < 100.0
     assert blocks["warm"].result.load is None
+
+
+def test_a_recorded_stream_can_be_heard_again_by_any_player(blocks: dict[str, Block]) -> None:
+    result = blocks["longer stream"].result
+    deliveries = [Arrival(*delivery) for delivery in result.deliveries]
+    assert ttfa_s(deliveries) == pytest.approx(result.repeats[-1].ttfa_ms / 1e3)
+    assert sum(delivery.duration_s for delivery in deliveries) == pytest.approx(result.repeats[-1].audio_s)
+    assert len(sweep(deliveries)) == 12
+    assert blocks["longer"].result.deliveries == ()
 
 
 def test_memory_is_the_workers_own_and_not_inherited_from_a_fat_parent(blocks: dict[str, Block], home: Path) -> None:
