@@ -16,6 +16,26 @@ NO_GATE = "none"
 """The gate column of a block that has no audio, or no reference to compare it with."""
 
 
+IN_COLUMNS = frozenset(
+    {
+        *(
+            "status",
+            "error",
+            "repeats",
+            "warmup_ms",
+            "became_steady",
+            "load_ms",
+            "cold",
+            "rss_peak_mb",
+            "rss_steady_mb",
+        ),
+        *("provider", "settings_digest", "model", "durations", "versions", "foreign_modules", "energy_j"),
+        "energy_source",
+    }
+)
+"""Fields of a result that have columns, or rows, of their own; whatever else a worker tells goes into `details`."""
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """What all blocks of one notebook in one run share."""
@@ -52,6 +72,7 @@ def cell_row(record: RunRecord, block: Block) -> dict[str, Any]:
         "nodes": provider.nodes,
         "versions": result.versions,
         "foreign_modules": list(result.foreign_modules),
+        "details": {name: value for name, value in result.as_dict().items() if name not in IN_COLUMNS},
         "durations": None if result.durations is None else list(result.durations),
         "rss_peak_mb": result.rss_peak_mb,
         "rss_steady_mb": result.rss_steady_mb,
@@ -81,9 +102,14 @@ def cell_row(record: RunRecord, block: Block) -> dict[str, Any]:
 
 def sample_rows(record: RunRecord, block: Block) -> list[dict[str, Any]]:
     """The rows of table `samples` for one block; none when it failed or its provider was unavailable."""
-    shared = _shared(record, block)
+    shared = {**_shared(record, block), "became_steady": block.result.became_steady}
+    load = block.result.load
+    nothing = [None] * len(block.result.repeats)
+    scheduled = load.scheduled_s if load else nothing
+    waited = load.waited_ms if load else nothing
     return [
-        {**shared, "became_steady": block.result.became_steady, **repeat.as_dict()} for repeat in block.result.repeats
+        {**shared, **repeat.as_dict(), "scheduled_s": scheduled[at], "waited_ms": waited[at]}
+        for at, repeat in enumerate(block.result.repeats)
     ]
 
 
@@ -113,6 +139,13 @@ def _shared(record: RunRecord, block: Block) -> dict[str, Any]:
         "provider_options": dict(cell.provider_options),
         "intra_op_threads": cell.intra_op_threads,
         "graph_level": cell.graph_level,
+        "engine_settings": dict(cell.engine_settings),
+        "environment": cell.environment,
+        "delivery": cell.delivery,
+        "arrivals": cell.arrivals,
+        "rate_hz": cell.rate_hz,
+        "load_s": cell.load_s,
+        "clients": cell.clients,
         "text_preset": cell.text_preset,
         "characters": len(cell.text),
         "voice": cell.voice,

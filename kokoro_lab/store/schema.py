@@ -65,7 +65,10 @@ _BLOCK = [
 _FACTORS = [
     *_required(TEXT, "model", "weights", "architecture", "precision", "provider", "provider_options"),
     *_required(INTEGER, "intra_op_threads"),
-    *_required(TEXT, "graph_level", "text_preset"),
+    *_required(TEXT, "graph_level", "engine_settings", "environment", "delivery", "arrivals"),
+    *_required(REAL, "rate_hz", "load_s"),
+    *_required(INTEGER, "clients"),
+    *_required(TEXT, "text_preset"),
     *_required(INTEGER, "characters"),
     *_required(TEXT, "voice"),
     *_required(REAL, "speed"),
@@ -93,6 +96,7 @@ _SAMPLES = pa.schema(
         *_required(REAL, "total_ms", "ttfa_ms", "audio_s", "speech_s", "rtf", *STAGES, "rss_mb"),
         *_required(FLAG, "steady", "became_steady"),
         *_required(TEXT, "outlier"),
+        *_optional(REAL, "scheduled_s", "waited_ms"),
         *_JUDGED,
     ]
 )
@@ -104,7 +108,7 @@ _CELLS = pa.schema(
         *_required(TEXT, "error", "text", "configuration", "model_sha256", "settings_digest"),
         *_required(INTEGER, "samples"),
         *_required(FLAG, "became_steady"),
-        *_required(TEXT, "warmup_ms", "load_ms", "cold", "nodes", "versions", "foreign_modules"),
+        *_required(TEXT, "warmup_ms", "load_ms", "cold", "nodes", "versions", "foreign_modules", "details"),
         *_optional(TEXT, "durations"),
         *_optional(REAL, "rss_peak_mb", "rss_steady_mb", "energy_j"),
         *_required(TEXT, "energy_source"),
@@ -162,7 +166,7 @@ TABLES: dict[str, TableSchema] = {
             "samples",
             _SAMPLES,
             ("run_id", "cell_id", "block"),
-            json=("provider_options",),
+            json=("provider_options", "engine_settings"),
             partition=("run_id",),
             order=("started_at", "run_id", "order", "repeat"),
         ),
@@ -172,7 +176,9 @@ TABLES: dict[str, TableSchema] = {
             ("run_id", "cell_id", "block"),
             json=(
                 "provider_options",
+                "engine_settings",
                 "configuration",
+                "details",
                 "warmup_ms",
                 "load_ms",
                 "cold",

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from kokoro_lab.errors import KokoroLabError, PlanError
-from kokoro_lab.measure.cell import Cell, State
+from kokoro_lab.measure.cell import Arrivals, Cell, Delivery, State
 from kokoro_lab.models.catalog import default_model
 from kokoro_lab.runtime.providers import parse
 from kokoro_lab.store.places import results
@@ -29,7 +29,8 @@ RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 """A run id names a folder and a partition."""
 
 FACTORS = (
-    *("provider", "provider_options", "intra_op_threads", "graph_level", "state", "voice", "speed", "lang", "seed"),
+    *("provider", "provider_options", "intra_op_threads", "graph_level", "engine_settings", "environment"),
+    *("delivery", "arrivals", "rate_hz", "load_s", "clients", "state", "voice", "speed", "lang", "seed"),
     *("replica", "text", "model"),
 )
 """Fields of a group that are crossed; cells are planned in this order, the last one varying fastest."""
@@ -72,6 +73,14 @@ class Group(Sampling):
     provider_options: Annotated[list[dict[str, str]], Levels, Field(min_length=1)] = [{}]
     intra_op_threads: Annotated[list[Annotated[int, Field(ge=0)]], Levels, Field(min_length=1)] = [0]
     graph_level: Annotated[list[str], Levels, Field(min_length=1)] = ["all"]
+    engine_settings: Annotated[list[dict[str, str | bool | int | float]], Levels, Field(min_length=1)] = [{}]
+    """Other fields of EngineConfig."""
+    environment: Annotated[list[str], Levels, Field(min_length=1)] = [""]
+    delivery: Annotated[list[Delivery], Levels, Field(min_length=1)] = ["whole"]
+    arrivals: Annotated[list[Arrivals], Levels, Field(min_length=1)] = [""]
+    rate_hz: Annotated[list[Annotated[float, Field(ge=0)]], Levels, Field(min_length=1)] = [0.0]
+    load_s: Annotated[list[Annotated[float, Field(ge=0)]], Levels, Field(min_length=1)] = [0.0]
+    clients: Annotated[list[Annotated[int, Field(ge=1)]], Levels, Field(min_length=1)] = [1]
     state: Annotated[list[State], Levels, Field(min_length=1)] = ["warm"]
     model: Annotated[list[str], Levels, Field(min_length=1)] | None = None
     """Left out: the model of the whole job."""
@@ -185,6 +194,7 @@ class Job(Sampling):
                 **levels,
                 "model": levels["model"] or self.model,
                 "provider_options": tuple(options.items()),
+                "engine_settings": tuple(levels["engine_settings"].items()),
                 "text": preset_text(preset),
                 "text_preset": preset,
                 "repeats": group.repeats or self.repeats or DEFAULT_REPEATS,

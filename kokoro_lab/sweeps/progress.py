@@ -31,6 +31,12 @@ class Progress:
     """Of the finished block: ok, partial, unavailable or error."""
 
 
+LABELLED = (
+    *("graph_level", "environment", "delivery", "arrivals", "rate_hz", "load_s", "clients"),
+    *("voice", "speed", "lang", "seed", "replica"),
+)
+"""Fields of a cell that its label names when they are not at their default."""
+
 Listener = Callable[[Progress], None]
 
 
@@ -72,9 +78,8 @@ def cell_label(cell: Cell) -> str:
     if cell.intra_op_threads:
         words.append("1 thread" if cell.intra_op_threads == 1 else f"{cell.intra_op_threads} threads")
     words.append(cell.state)
-    for name in ("graph_level", "voice", "lang", "seed", "replica"):
+    words += [f"{key}={value}" for key, value in cell.engine_settings]
+    for name in LABELLED:
         if getattr(cell, name) != getattr(defaults, name):
             words.append(f"{name.replace('_', ' ')} {getattr(cell, name)}")
-    if cell.speed != defaults.speed:
-        words.append(f"speed {cell.speed:g}")
     return ", ".join(words)

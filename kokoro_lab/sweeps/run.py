@@ -100,15 +100,14 @@ def measure(
             words = f"{cell_label(event.cell)}: {event.message}" if event.cell else event.message
             tell(Progress(event.kind, len(keys & done), len(keys), words))
 
-    def keep(blocks: int, taken: Collection[tuple[str, int]], budget_s: float) -> None:
-        cells = [item.cell for item in planned]
+    if not keys <= done:
         source = sample(
-            cells,
-            blocks=blocks,
+            [item.cell for item in planned],
+            blocks={item.cell.id: item.blocks for item in planned},
             seed=job.order_seed,
             run_dir=folder,
-            done=taken,
-            budget_s=budget_s,
+            done=done,
+            budget_s=max(0.0, job.budget_s - _spent_s(store, job.run_id, mine)),
             on_event=on_event,
             retries=job.retries,
             worker_command=worker_command,
@@ -122,14 +121,6 @@ def measure(
                 measured.append(block)
                 words = cell_label(block.cell) + (f": {block.result.error}" if block.result.error else "")
                 tell(Progress("finished", len(keys & done), len(keys), words, block.result.status))
-
-    if not keys <= done:
-        most = max(item.blocks for item in planned)
-        surplus = {(item.cell.id, number) for item in planned for number in range(item.blocks, most)}
-        keep(most, done | surplus, max(0.0, job.budget_s - _spent_s(store, job.run_id, mine)))
-        # Sampling takes a cell with surplus blocks for one that was measured; the budget must not leave it without any.
-        if mine - {cell_id for cell_id, _ in done}:
-            keep(1, done, 0.0)
     return RunSummary(
         run_id=job.run_id,
         planned=len(keys),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from store_blocks import RECORD, block, cell, failed
 
 from kokoro_lab.errors import StoreError
+from kokoro_lab.measure.cell import Cell, LoadReading, QuietReading, Repeat
 from kokoro_lab.measure.fingerprint import Fingerprint
 from kokoro_lab.store import Store
 from kokoro_lab.store.migrations import Migration, current_rows
@@ -182,3 +184,21 @@ def test_rows_of_a_newer_version_and_foreign_tables_are_refused() -> None:
         current_rows(older(rows, SCHEMA_VERSION + 1), table)
     with pytest.raises(StoreError, match="lacks the columns facts"):
         current_rows(rows.drop_columns(["facts"]), table)
+
+
+def test_every_factor_and_every_figure_has_a_column() -> None:
+    samples, cells = (set(TABLES[name].columns.names) for name in ("samples", "cells"))
+    factors = {field.name for field in dataclasses.fields(Cell)} - {"text", "repeats", "warmup_cap"}
+    assert factors <= samples & cells
+    assert {field.name for field in dataclasses.fields(Repeat)} <= samples
+    assert {field.name for field in dataclasses.fields(QuietReading)} - {"reason"} <= cells
+
+
+def test_what_a_load_and_a_stream_tell_is_kept(store: Store) -> None:
+    load = LoadReading(3, 0, "", 2.0, scheduled_s=(0.0, 0.5, 1.0), waited_ms=(0.0, 1.0, 2.0))
+    plain = block(0, of=cell(delivery="stream", arrivals="closed", clients=2))
+    store.append_block(RECORD, dataclasses.replace(plain, result=dataclasses.replace(plain.result, load=load)))
+    samples = store.samples()
+    assert list(samples["scheduled_s"]) == [0.0, 0.5, 1.0] and list(samples["waited_ms"]) == [0.0, 1.0, 2.0]
+    assert set(samples["arrivals"]) == {"closed"} and set(samples["clients"]) == {2}
+    assert store.cells()["details"].iloc[0]["load"] == load.as_dict()
