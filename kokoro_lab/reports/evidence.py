@@ -23,8 +23,8 @@ __all__ = ["CELL_METRICS", "Evidence", "cell_label", "matching"]
 CELL_METRICS = {"rss_peak_mb": "rss_peak_mb", "startup_ms": "startup_ms"}
 """Metrics with one value a block, kept in the table `cells`: metric -> column."""
 
-READY_STAGES = ("spawn", "import", "model", "session", "voices", "g2p")
-"""Stages of loading that end when the first text can be taken; the first call comes after."""
+FIRST_CALL = "first_call"
+"""The one stage of loading that comes after the engine is ready for its first text."""
 
 GATE_OF_REFERENCE = "equivalent"
 """The reference cell is what the others are compared with, so it is its own equal."""
@@ -92,7 +92,10 @@ class Evidence:
         """Judge the rows of frames that are at hand."""
         superseded = {(row["cell_id"], int(row["replaces"])) for row in _records(cells) if not pd.isna(row["replaces"])}
         cells = _judged(cells, superseded)
-        cells["startup_ms"] = [sum(stages.get(name, 0.0) for name in READY_STAGES) for stages in cells["load_ms"]]
+        cells["startup_ms"] = [
+            sum(ms for name, ms in stages.items() if name != FIRST_CALL) if stages else None
+            for stages in cells["load_ms"]
+        ]
         return cls(run_id, _judged(samples, superseded), cells, **rest)
 
     def values(self, metric: str) -> pd.DataFrame:

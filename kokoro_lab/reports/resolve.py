@@ -7,6 +7,7 @@ falls short of it by that factor. `met` and `missed` need the whole interval on 
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from kokoro_lab.measure.percentiles import percentile
+from kokoro_lab.measure.statistics import BlockValue, compare, pair_up
 from kokoro_lab.reports.claims import NOT_MEASURABLE, Claim, Claims, Compare
 from kokoro_lab.reports.evidence import Evidence, matching
 from kokoro_lab.reports.intervals import (
@@ -23,8 +26,6 @@ from kokoro_lab.reports.intervals import (
     failure_bound,
     failure_tail,
     interval,
-    percentile,
-    ratio,
 )
 
 __all__ = ["VERDICTS", "Resolution", "Verdict", "resolve", "resolve_all"]
@@ -45,7 +46,7 @@ PAIRING = ("provider", "intra_op_threads", "graph_level", "precision", "text_pre
 
 
 MEDIAN_BEYOND_P95 = 0.10
-"""Most that the chance of a block's median beyond the true p95 can be, however alike its repeats are (Markov's inequality:
+"""Highest chance of a block median beyond the true p95, however alike the repeats of a block are (Markov's inequality:
 half of them are beyond, of 5 % on average)."""
 
 
@@ -124,17 +125,17 @@ def _tail(claim: Claim, rows: pd.DataFrame, label: str) -> Resolution:
     return Resolution(claim, "inconclusive", "the upper bound lies beyond the bar", measured, gap, label)
 
 
-def _compared(claim: Claim, compare: Compare, evidence: Evidence) -> Resolution:
+def _compared(claim: Claim, between: Compare, evidence: Evidence) -> Resolution:
     """The best candidate cell against the baseline cell that differs from it in the compared factors alone."""
     values = _full(evidence.values(claim.metric))
-    sides = {"candidate": matching(values, compare.candidate), "baseline": matching(values, compare.baseline)}
+    sides = {"candidate": matching(values, between.candidate), "baseline": matching(values, between.baseline)}
     if any(side.empty for side in sides.values()):
         return _missing(claim, claim.resolve.notebook)
     ranked = {name: side[side["ranked"] == "equivalent"] for name, side in sides.items()}
     for name, kept in ranked.items():
         if kept.empty:
             return Resolution(claim, "inconclusive", f"{name}: {_why_unranked(sides[name])}")
-    varied = set(compare.candidate) | set(compare.baseline)
+    varied = set(between.candidate) | set(between.baseline)
     shared = [column for column in PAIRING if column not in varied]
     candidate = _best(ranked["candidate"].merge(ranked["baseline"][shared].drop_duplicates(), on=shared))
     if candidate is None:
@@ -144,9 +145,21 @@ def _compared(claim: Claim, compare: Compare, evidence: Evidence) -> Resolution:
     digests = [_digests(evidence, side) for side in (candidate, same)]
     if digests[0] and digests[0] == digests[1]:
         return Resolution(claim, "placebo", "both sides ran the same settings and the same graph", cell=label)
-    times = ratio(by_block(candidate), by_block(same))
+    found = compare(pair_up(_pairable(same), _pairable(candidate)))
+    if found.ratio is None:
+        return Resolution(claim, "inconclusive", "no round has an undisturbed block of both sides", cell=label)
+    times = Interval(found.ratio, found.low, found.high, found.pairs, len(candidate) + len(same))
     stated = 1 - claim.bar / 100 if claim.unit == "% less" else 1 / claim.bar
-    return _judge(claim, _gain(times, claim.unit), times.scaled(1 / stated), label)
+    outcome = _judge(claim, _gain(times, claim.unit), times.scaled(1 / stated), label)
+    return outcome if times.known else dataclasses.replace(outcome, reason=found.reason.rstrip("."))
+
+
+def _pairable(rows: pd.DataFrame) -> list[BlockValue]:
+    """The blocks as the comparison of pairs takes them: one of each side from the same round and text."""
+    return [
+        BlockValue(str(block["text_preset"].iloc[0]), int(block["round"].iloc[0]), float(block["value"].median()))
+        for _, block in rows.groupby(["cell_id", "block"], sort=False)
+    ]
 
 
 def _gain(times: Interval, unit: str) -> Interval:
