@@ -57,7 +57,7 @@ class Peer(Protocol):
     def speak(self, sentences: Sequence[str], speed: float, hear: Hear, *, stream: bool) -> None:
         """Speak phonemes, one string a sentence of at most 510, and hand over the samples.
 
-        stream: piece by piece as the peer's own streaming interface does, else all at once through the other one.
+        stream: each piece when the peer's own streaming interface gives it, else all of them once the last is there.
         No pauses are inserted and nothing is trimmed.
         """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import onnxruntime
 from pykokoro import GenerationConfig, KokoroSynthesizer, SynthesisConfig, SynthesisSegment, TokenizerConfig
 
@@ -50,12 +49,9 @@ class _PyKokoro:
             SynthesisSegment(id=f"sentence-{number}", text=phonemes, language="en-us", phonemes=phonemes)
             for number, phonemes in enumerate(sentences)
         ]
-        results = (result.audio for result in self._at(speed).synthesize_segments(requests))
-        if stream:
-            for samples in results:
-                hear(samples)
-        else:
-            hear(np.concatenate(list(results)))
+        results = self._at(speed).synthesize_segments(requests)
+        for result in results if stream else list(results):
+            hear(result.audio)
 
     def close(self) -> None:
         if self._engine is not None:

@@ -33,8 +33,8 @@ class _SherpaOnnx:
             return GO_ON
 
         self._engine.generate("", request, called)
-        if kept:
-            hear(np.concatenate(kept))
+        for samples in kept:
+            hear(samples)
 
     def close(self) -> None:
         self._engine = None

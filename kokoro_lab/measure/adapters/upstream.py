@@ -56,11 +56,9 @@ class _Upstream:
         self._model, self._styles = model, styles
 
     def speak(self, sentences: Sequence[str], speed: float, hear: Hear, *, stream: bool) -> None:
-        if stream:
-            for phonemes in sentences:
-                hear(self._call(phonemes, speed))
-        else:
-            hear(np.concatenate([self._call(phonemes, speed) for phonemes in sentences]))
+        results = (self._call(phonemes, speed) for phonemes in sentences)
+        for samples in results if stream else list(results):
+            hear(samples)
 
     def _call(self, phonemes: str, speed: float) -> Any:
         return self._model(phonemes, self._styles[len(phonemes) - 1], speed).numpy()
