@@ -169,7 +169,8 @@ def _peer(peer: PeerEngine, cell: Cell, text: str) -> Call:
     peer.speak(text, cell.speed, hear, stream=cell.delivery == "stream")
     total_s = (time.perf_counter_ns() - start) / 1e9
     ended_ns = time.monotonic_ns()
-    heard = listen([arrival((at - start) / 1e9, piece) for at, piece in zip(times, pieces, strict=True)])
+    deliveries = tuple(arrival((at - start) / 1e9, piece) for at, piece in zip(times, pieces, strict=True))
+    heard = listen(deliveries)
     speech_s = sum(len(piece) for piece in pieces) / SAMPLE_RATE
     return Call(
         began_ns=began_ns,
@@ -180,6 +181,7 @@ def _peer(peer: PeerEngine, cell: Cell, text: str) -> Call:
         speech_s=speech_s,
         stages={},
         durations=None,
+        deliveries=deliveries if cell.delivery == "stream" else (),
     )
 
 

@@ -1,0 +1,201 @@
+"""`make bench-peers`: our engine beside the others, measured, stored and shown.
+
+`python -m kokoro_lab.commands.bench_peers --help` tells its options.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from kokoro_lab.commands.console import notice, print_json, print_table
+from kokoro_lab.errors import KokoroLabError, NothingMeasuredError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from kokoro_lab.measure.cell import Block, Cell
+    from kokoro_lab.measure.sampling import Event
+
+__all__ = ["app", "bench_peers"]
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+COLUMNS = (
+    "engine",
+    "figure",
+    "text",
+    "value",
+    "unit",
+    "ratio",
+    "low",
+    "high",
+    "verdict",
+    "pairs",
+    "gate",
+    "contaminated",
+)
+
+
+@app.command()
+def bench_peers(
+    engine: Annotated[list[str] | None, typer.Option(help="A peer; repeat for several (default: all).")] = None,
+    blocks: Annotated[int, typer.Option(min=1, help="Rounds; an interval takes 8 for four peers.")] = 8,
+    budget_s: Annotated[float, typer.Option(min=0, help="Seconds after which no new block starts.")] = 3600.0,
+    model: Annotated[str, typer.Option(help="Model whose weights all speak with.")] = "stand-in",
+    threads: Annotated[int, typer.Option(min=0, help="Of every engine; 0: as many as there are processors.")] = 0,
+    text: Annotated[list[str] | None, typer.Option(help="A text preset; repeat for several.")] = None,
+    run_id: Annotated[str | None, typer.Option(help="Name of the run; one that exists is continued.")] = None,
+    install: Annotated[bool, typer.Option(help="Install the environments that are missing.")] = True,
+    use_contaminated: Annotated[
+        bool, typer.Option(help="Compare blocks of a machine that was not quiet, too.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """Measure the peers and ours in interleaved blocks; keep the blocks in the store and the table beside the run."""
+    from kokoro_lab.measure.peertable import ENGINES, TEXTS, peer_cells, peer_rows
+    from kokoro_lab.store.places import results
+    from kokoro_lab.sweeps.texts import preset_text
+
+    engines = list(engine or ENGINES)
+    run = run_id or f"peers-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
+    texts = dict(sorted(((name, preset_text(name)) for name in text or TEXTS), key=lambda item: len(item[1])))
+    cells = peer_cells(model, texts, engines, threads=threads or _processors())
+    missing = _made_ready(engines, cells, install)
+    folder = results().run(run)
+    measured = list(_measured(cells, folder, blocks, budget_s))
+    if not any(block.result.repeats for block in measured):
+        raise NothingMeasuredError(f"run {run} measured nothing; look at its blocks in {folder}")
+    rows = [dataclasses.asdict(row) for row in peer_rows(measured, use_contaminated=use_contaminated)]
+    document = {
+        "run_id": run,
+        "model": dataclasses.asdict(next(block.result.model for block in measured if block.result.model)),
+        "threads": threads or _processors(),
+        "blocks": len(measured),
+        "contaminated": sum(block.quiet.contaminated for block in measured),
+        "contaminated_used": use_contaminated,
+        "noise": _noise(measured),
+        "missing": missing,
+        "rows": rows,
+    }
+    path = folder / "peers.json"
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+    if as_json:
+        print_json(document)
+    else:
+        print_table(rows, COLUMNS, title=f"Peers over ours, run {run}")
+    for name, reason in missing.items():
+        notice(f"{name} is not in the table: {reason}")
+    notice(f"The table is in {path}; {document['contaminated']} of {len(measured)} blocks were contaminated")
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _made_ready(engines: Sequence[str], cells: Sequence[Cell], install: bool) -> dict[str, str]:
+    """Install and prepare what can be, before any clock runs; engine -> why it could not be."""
+    from kokoro_lab.measure.environments import add
+    from kokoro_lab.measure.peers import is_peer, prepare
+    from kokoro_lab.models.catalog import resolve
+
+    for name in {cell.model for cell in cells}:
+        resolve(name, notice=notice)
+    missing: dict[str, str] = {}
+    for name in engines:
+        try:
+            if install:
+                add(name, notice=notice)
+            for cell in cells:
+                if cell.environment == name and is_peer(cell):
+                    prepare(cell)
+        except KokoroLabError as error:
+            missing[name] = error.message
+    return missing
+
+
+def _measured(cells: Sequence[Cell], folder: Path, blocks: int, budget_s: float) -> Iterator[Block]:
+    """Every block of the run, those of an earlier call first; each is kept before the next one starts."""
+    from kokoro_lab.measure import fingerprint
+    from kokoro_lab.measure.cell import Block
+    from kokoro_lab.measure.sampling import sample
+    from kokoro_lab.store import RunRecord, Store
+    from kokoro_lab.store.places import results
+
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = folder / "blocks.jsonl"
+    wanted = {cell.id for cell in cells}
+    kept = [Block.from_dict(json.loads(line)) for line in journal.read_text().splitlines()] if journal.exists() else []
+    kept = [block for block in kept if block.cell.id in wanted]
+    yield from kept
+    store = Store(results().tables)
+    machine, software, code = fingerprint.machine(), fingerprint.software(), fingerprint.code()
+    store.append_machine(machine, software)
+    record = RunRecord(
+        run_id=folder.name,
+        plan="peers",
+        notebook="bench-peers",
+        machine_id=machine.sha,
+        software_id=software.sha,
+        git_commit=code.facts["commit"],
+        git_dirty=code.facts["dirty"],
+        run_dir=str(folder),
+    )
+    source = sample(
+        cells,
+        blocks=blocks,
+        seed=0,
+        run_dir=folder,
+        done={block.key for block in kept},
+        budget_s=budget_s,
+        on_event=_tell,
+        retries=0,
+    )
+    with contextlib.closing(cast("Generator[Block]", source)), journal.open("a") as stream:
+        for block in source:
+            store.append_block(record, block)
+            stream.write(json.dumps(block.as_dict()) + "\n")
+            stream.flush()
+            yield block
+
+
+def _tell(event: Event) -> None:
+    from kokoro_lab.measure.peertable import engine_of
+
+    if event.kind == "finished" and event.cell is not None:
+        cell = event.cell
+        what = f"{engine_of(cell)}, {cell.text_preset}, {cell.state}, {cell.delivery}"
+        notice(f"[{event.done}/{event.total}] {what}: {event.message}")
+    elif event.kind != "start":
+        notice(event.message)
+
+
+def _noise(blocks: Sequence[Block]) -> dict[str, Any]:
+    """Text -> the noise floor and the smallest effect that could have been seen, of RTF (rule 6)."""
+    from kokoro_lab.measure.verdicts import judge_run
+
+    return {text: dataclasses.asdict(floor) for text, floor in judge_run(blocks, "rtf").noise.items()}
+
+
+def main() -> None:
+    """Entry point."""
+    from kokoro_lab.commands.console import sentence
+
+    try:
+        app()
+    except KokoroLabError as error:
+        print(f"kokoro-lab: {sentence(error.message)}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
