@@ -18,13 +18,24 @@ import pandas as pd
 from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.store.store import Store
 
-__all__ = ["CELL_METRICS", "Evidence", "cell_label", "matching"]
+__all__ = ["CELL_METRICS", "Evidence", "cell_label", "matching", "plain"]
 
 CELL_METRICS = {"rss_peak_mb": "rss_peak_mb", "startup_ms": "startup_ms"}
 """Metrics with one value a block, kept in the table `cells`: metric -> column."""
 
 FIRST_CALL = "first_call"
 """The one stage of loading that comes after the engine is ready for its first text."""
+
+DEFAULTS = {
+    "graph_level": "all",
+    "environment": "",
+    "delivery": "whole",
+    "arrivals": "",
+    "voice": "af_heart",
+    "speed": 1.0,
+    "lang": "en-us",
+}
+"""Factors that a label names when they are not at these levels."""
 
 GATE_OF_REFERENCE = "equivalent"
 """The reference cell is what the others are compared with, so it is its own equal."""
@@ -143,6 +154,11 @@ DESCRIBING = (
     "model",
     "text_preset",
     "characters",
+    "environment",
+    "delivery",
+    "arrivals",
+    "engine_settings",
+    "replica",
     "voice",
     "speed",
     "lang",
@@ -161,18 +177,28 @@ def matching(frame: pd.DataFrame, filters: Mapping[str, Any]) -> pd.DataFrame:
     return frame
 
 
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of our own engine with its default settings, called one at a time: no peer, no load, no cache."""
+    usual = (frame["environment"] == "") & (frame["arrivals"] == "")
+    return frame[usual & ~frame["engine_settings"].map(bool)]
+
+
 def cell_label(row: Mapping[str, Any]) -> str:
-    """What tells a cell from the others of its text: `cpu, 2 threads`; with its share when a provider ran only part."""
+    """What tells a cell from the others of its text, without what is at its default: `cpu, 2 threads`.
+
+    A provider that ran only part of the graph has its share in the label, so that no figure stands under its bare name.
+    """
     provider = str(row["provider"])
     if row["status"] == "partial":
         share = row.get("provider_share")
         provider += " in part" if share is None or pd.isna(share) else f" on {100 * float(share):.0f} % of nodes"
-    elif row["status"] == "unavailable":
-        provider += " (unavailable)"
     threads = int(row["intra_op_threads"])
     parts = [provider, {0: "default threads", 1: "1 thread"}.get(threads, f"{threads} threads")]
-    if row["graph_level"] != "all":
-        parts.append(f"graph {row['graph_level']}")
+    for name in ("provider_options", "engine_settings"):
+        parts += [f"{key}={value}" for key, value in sorted((row.get(name) or {}).items())]
+    for name, usual in DEFAULTS.items():
+        if row.get(name, usual) != usual:
+            parts.append(f"{name.replace('_', ' ')} {row[name]}")
     return ", ".join(parts)
 
 
@@ -182,7 +208,8 @@ def _judged(frame: pd.DataFrame, superseded: set[tuple[str, int]]) -> pd.DataFra
     counts = (frame["status"] == "ok") & ~frame["contaminated"].astype(bool) & ~replaced
     gate = frame["gate"].mask(frame["reference"].astype(bool) & (frame["gate"] == "none"), GATE_OF_REFERENCE)
     ranked = gate.where(counts & gate.isin(["equivalent", "close"]), "")
-    labels = [cell_label(row) for row in _records(frame)]
+    several = frame["model"].nunique() > 1
+    labels = [cell_label(row) + (f", {row['model']}" if several else "") for row in _records(frame)]
     return frame.assign(superseded=replaced, counts=counts, gate=gate, ranked=ranked, label=labels)
 
 

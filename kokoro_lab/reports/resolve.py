@@ -1,8 +1,9 @@
 """What the rows of a run say about a claim: its verdict, the measured interval and the gap to what was stated.
 
 A claim about rows is held against the best cell that may be ranked: of the blocks that match it, those of the full
-architecture, undisturbed, whose audio is equivalent. The gap is a ratio, measured over stated: 1 is on the bar, above 1
-falls short of it by that factor. `met` and `missed` need the whole interval on one side of the bar.
+architecture, at the engine's default settings, undisturbed, whose audio is equivalent. The gap is a ratio, measured
+over stated: 1 is on the bar, above 1 falls short of it by that factor. `met` and `missed` need the whole interval on
+one side of the bar.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pandas as pd
 from kokoro_lab.measure.percentiles import percentile
 from kokoro_lab.measure.statistics import BlockValue, compare, pair_up
 from kokoro_lab.reports.claims import NOT_MEASURABLE, Claim, Claims, Compare
-from kokoro_lab.reports.evidence import Evidence, matching
+from kokoro_lab.reports.evidence import Evidence, matching, plain
 from kokoro_lab.reports.intervals import (
     CONFIDENCE,
     Interval,
@@ -92,7 +93,7 @@ def _missing(claim: Claim, notebook: str) -> Resolution:
 
 
 def _level(claim: Claim, filters: Mapping[str, Any], evidence: Evidence) -> Resolution:
-    rows = _full(matching(evidence.values(claim.metric), filters))
+    rows = _full(matching(plain(evidence.values(claim.metric)), filters))
     if rows.empty:
         return _missing(claim, claim.resolve.notebook)
     best = _best(rows[rows["ranked"] == "equivalent"])
@@ -127,7 +128,7 @@ def _tail(claim: Claim, rows: pd.DataFrame, label: str) -> Resolution:
 
 def _compared(claim: Claim, between: Compare, evidence: Evidence) -> Resolution:
     """The best candidate cell against the baseline cell that differs from it in the compared factors alone."""
-    values = _full(evidence.values(claim.metric))
+    values = _full(plain(evidence.values(claim.metric)))
     sides = {"candidate": matching(values, between.candidate), "baseline": matching(values, between.baseline)}
     if any(side.empty for side in sides.values()):
         return _missing(claim, claim.resolve.notebook)
