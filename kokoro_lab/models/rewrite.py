@@ -8,7 +8,7 @@ y + sin(y)^2 with y = alpha x. Five passes over each activation become one, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from kokoro_lab.models.surgery import Surgeon
 __all__ = ["affine_rows", "fold_styles", "optimize", "share_styles"]
 
 Floats = NDArray[np.float32]
+Rows = Mapping[str, tuple[Floats, Floats]]
 LEAST_ALPHA = 1e-3  # under this, dividing the weights by alpha would lose the small terms; none is known to be so small
 
 
@@ -31,9 +32,11 @@ def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
     return surgeon.finish({"kokoro_lab.graph": "optimized"})
 
 
-def fold_styles(surgeon: Surgeon) -> None:
-    """Rewrite every styled site."""
-    sites = find_sites(surgeon)
+def fold_styles(surgeon: Surgeon, also: tuple[Sequence[Site], Rows] = ((), {})) -> None:
+    """Rewrite every styled site; `also` are sites that were rewritten already, with their rows."""
+    done, done_rows = also
+    gone = {site.name for site in done}
+    sites = [site for site in find_sites(surgeon) if site.name not in gone]
     rows = {site.name: affine_rows(surgeon, site, _alpha(surgeon, site)) for site in sites}
     for site in sites:
         snakes = _alpha(surgeon, site) is not None
@@ -42,7 +45,7 @@ def fold_styles(surgeon: Surgeon) -> None:
             _short_snake(surgeon, site, y)
         else:
             surgeon.redirect(site.styled, y)
-    share_styles(surgeon, sites, rows)
+    share_styles(surgeon, [*done, *sites], {**done_rows, **rows})
 
 
 def affine_rows(
@@ -62,7 +65,7 @@ def affine_rows(
     return rows.astype(np.float32), start.astype(np.float32)
 
 
-def share_styles(surgeon: Surgeon, sites: Sequence[Site], rows: dict[str, tuple[Floats, Floats]]) -> None:
+def share_styles(surgeon: Surgeon, sites: Sequence[Site], rows: Rows) -> None:
     """Feed the normalisations from one matrix product for each style, cut into scales and biases."""
     by_style: dict[str, list[Site]] = {}
     for site in sites:
