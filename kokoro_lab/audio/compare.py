@@ -128,7 +128,8 @@ def log_mel(samples: Samples) -> Samples:
     for start in range(0, frames, 1_024):  # blocks: an article at once would take hundreds of megabytes
         spectrum = np.fft.rfft(windows[start : start + 1_024] * window, axis=1)
         mel[start : start + 1_024] = (np.abs(spectrum) ** 2) @ bank
-    return np.asarray(10.0 * np.log10(np.maximum(mel, 10.0 ** (FLOOR_DB / 10.0))), dtype=np.float32)
+    decibels = 10.0 * np.log10(np.maximum(mel, 10.0 ** (FLOOR_DB / 10.0)))
+    return np.asarray(np.maximum(decibels, FLOOR_DB), dtype=np.float32)
 
 
 def log_mel_distance_db(a: Samples, b: Samples) -> float:

@@ -37,6 +37,7 @@ _USER_IPA = {
 """What people write as IPA for English, in the symbols that misaki writes for the model."""
 
 
+@lru_cache(maxsize=1)
 def tagger_in_use() -> str:
     """What tags English words: the spaCy model if it is installed, else "rules"."""
     return SPACY_MODEL if importlib.util.find_spec(SPACY_MODEL) is not None else "rules"

@@ -47,7 +47,7 @@ _SIGNS = {
 
 def expand(text: str, *, british: bool = False) -> str:
     """Sanitised English with everything written out; text that is only words comes back as it is."""
-    if _PLAIN.fullmatch(text):
+    if not _WRITTEN.search(text, 0, len(text) - text.endswith(".")):
         return text
     text = apply(ADDRESSES, _ascii_digits(text), british=british)
     text = apply(_RULES, expand_abbreviations(text), british=british)
@@ -141,7 +141,8 @@ def _sign(match: re.Match[str], british: bool) -> str:
     return f" {_SIGNS[match[0]]} "
 
 
-_PLAIN = re.compile(r"(?:[A-Za-z]{2,}|[aAI]|['’,;:!?—…\"“”()\s-]|\.(?=\s*$))*")
+_WRITTEN = re.compile(r"[^A-Za-z'’,;:!?—…\"“”()\s-]|\b(?:Mr|Mrs|Ms|Dr|vs)\b")
+"""Something that is not yet as it is spoken."""
 _SPACES = re.compile(r"[^\S\n]{2,}")
 _LOOSE = re.compile(r" +([,.;:!?)](?=\s|$))")
 _HALVES = re.compile(r"(?<=\d)½")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from kokoro_lab.errors import EmptyTextError
 from kokoro_lab.text.expand import expand
@@ -16,7 +16,10 @@ __all__ = ["LONGEST_WORD", "normalize", "spoken"]
 LONGEST_WORD = (
     40  # letters; espeak drops the end of longer words, and misaki's search for known parts grows with the cube
 )
-_LONG = re.compile(rf"[^\s—-]{{{LONGEST_WORD + 1},}}")
+MOST_HUMPS = 6  # capitals inside a word: "iPhoneXR" has two, "aBcDeFgHiJkLmN" is no word
+_LONG = re.compile(r"[^\s—]{14,}")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_JOINTS = re.compile(r"[-_./']+")
 _UNSPACED = frozenset({"ja", "zh"})
 
 
@@ -63,9 +66,18 @@ def _core(part: str, change: Callable[[str], str]) -> str:
 
 
 def _broken(text: str) -> str:
-    """`text` with a space inside every word of more than 40 letters, as often as it needs."""
-    return _LONG.sub(lambda match: " ".join(_chunks(match[0])), text)
+    """`text` with spaces inside the words that are too long or too mixed to be words."""
+    return _LONG.sub(lambda match: " ".join(_parts(match[0])), text)
 
 
-def _chunks(word: str) -> list[str]:
-    return [word[start : start + LONGEST_WORD] for start in range(0, len(word), LONGEST_WORD)]
+def _parts(word: str) -> Iterator[str]:
+    """The parts of a long compound; and of parts that are too long themselves, stretches that are not."""
+    humps = _HUMP.split(word)
+    if len(humps) > MOST_HUMPS:
+        for hump in humps:
+            yield from _parts(hump)
+    elif len(word) <= LONGEST_WORD:
+        yield word
+    else:
+        for part in _JOINTS.split(word):
+            yield from (part[start : start + LONGEST_WORD] for start in range(0, len(part), LONGEST_WORD))
