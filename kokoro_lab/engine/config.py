@@ -119,6 +119,9 @@ class EngineConfig:
     max_tokens: int = MAX_TOKENS
     """Phoneme tokens of a segment at most, 1 to 510 (default: 510; KOKORO_MAX_TOKENS)."""
 
+    gather_tokens: int = 0
+    """Tokens up to which sentences after the first share a call, 0 for none (default: 0; KOKORO_GATHER_TOKENS)."""
+
     noise_scale: float | None = None
     """Factor on the source's noise, where the model has one; None: as it is (default: none; KOKORO_NOISE_SCALE)."""
 
@@ -182,6 +185,8 @@ class EngineConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
                 mistakes.append(f"{name} is {value}, use {low:g} to {high:g}")
+        if self.gather_tokens > self.max_tokens:
+            mistakes.append(f"gather_tokens is {self.gather_tokens}, use at most max_tokens, {self.max_tokens}")
         if self.cache_dir is not None and not self.audio_cache_mb:
             mistakes.append("cache_dir keeps what the audio cache keeps, set audio_cache_mb")
         if mistakes:
@@ -229,6 +234,7 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("session_rest_s", 0, 3600),
     ("concurrency", 1, 64),
     ("max_tokens", 1, MAX_TOKENS),
+    ("gather_tokens", 0, MAX_TOKENS),
     ("primer_chars", 1, 700),
     ("primer_words", 1, 100),
     ("primer_growth", 1, 100),

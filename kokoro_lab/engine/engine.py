@@ -17,10 +17,10 @@ from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.loading import Notice, Parts, load_parts, stage
 from kokoro_lab.engine.primer import pieces
 from kokoro_lab.engine.rendered import Rendered, RenderedKey
-from kokoro_lab.engine.request import Request, check
+from kokoro_lab.engine.request import Request, check, within_range
 from kokoro_lab.engine.speech import Chunk, Speech, SpokenSegment, Timings
 from kokoro_lab.engine.status import Counter, EngineStatus, StartStatus
-from kokoro_lab.engine.stream import Stream, StreamSettings
+from kokoro_lab.engine.stream import OUT_OF_MEMORY, Stream, StreamSettings
 from kokoro_lab.errors import InferenceError
 from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.runtime.memory import Watchdog
@@ -209,6 +209,9 @@ class Engine:
         self._counter.add(running=1)
         try:
             yield
+        except MemoryError as error:
+            self._counter.add(failed=1)
+            raise InferenceError(OUT_OF_MEMORY) from error
         except BaseException:
             self._counter.add(failed=1)
             raise
@@ -239,7 +242,7 @@ class Engine:
         answer = self.pool.run(
             segment.tokens,
             request.voice.style(len(segment.tokens)),
-            request.speed,
+            within_range(request.speed * segment.rate),
             request.seed,
             text=segment.text,
             cancellation=cancellation,
@@ -258,7 +261,7 @@ class Engine:
         """As `_speak`, with the first segment of a stream looked up among the primers."""
         if self._primers is None or segment.index > 0:
             return self._speak(request, segment, cancellation)
-        key = (segment.tokens, request.voice.sha256, request.speed, request.seed)
+        key = (segment.tokens, request.voice.sha256, request.speed * segment.rate, request.seed)
         known = self._primers.get(key)
         if known is not None:
             return Answer(replace(known, seconds=0.0), "primer cache", 0.0)

@@ -55,7 +55,7 @@ def load_parts(config: EngineConfig, notice: Notice | None = None) -> Parts:
     seconds: dict[str, float] = {}
     busy: dict[str, float] = {}
     phonemes = Cache[tuple[str, str], object](config.phoneme_cache) if config.phoneme_cache else None
-    reader = Reader(max_tokens=config.max_tokens, cache=phonemes)  # type: ignore[arg-type]
+    reader = Reader(max_tokens=config.max_tokens, gather_tokens=config.gather_tokens, cache=phonemes)  # type: ignore[arg-type]
 
     def prepare() -> None:
         with stage(busy, "g2p"):
@@ -116,6 +116,7 @@ def _rendered_store(config: EngineConfig, model: ModelFile, pool: SessionPool) -
             [member.session.digest() for member in pool.members],
             config.routing,
             config.max_tokens,
+            config.gather_tokens,
             config.noise_scale,
         ]
     )

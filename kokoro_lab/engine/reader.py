@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 import time
@@ -49,12 +50,14 @@ class Reader:
         self,
         *,
         max_tokens: int = MAX_TOKENS,
+        gather_tokens: int = 0,
         cache: Cache[tuple[str, str], Phonemized] | None = None,
         make: Callable[[str], Phonemizer] = phonemizer_for,
     ) -> None:
         self.cache = cache
         self._make = make
         self._max_tokens = max_tokens
+        self._gather_tokens = gather_tokens
         self._lock = threading.Lock()
         self._ready: dict[str, Phonemizer] = {}
 
@@ -82,43 +85,61 @@ class Reader:
     def read(self, texts: Sequence[str] | Iterator[str], lang: str) -> Iterator[Segment]:
         """Segments of consecutive pieces of one text, numbered through.
 
-        A piece that is not the last is followed by the pause its own end asks for. Raises EmptyTextError when no piece
-        has anything to speak, PhonemizeError when a phonemiser fails in any way.
+        A piece that another follows is one segment while it fits into a model call, and is followed by the pause its
+        own end asks for; the last piece is segmented by sentences. Raises EmptyTextError when no piece has anything to
+        speak, PhonemizeError when a phonemiser fails in any way.
         """
         load_s = self.prepare(lang)
-        phonemizer = self._ready[lang]
         index = 0
-        held: Segment | None = None
-        empty: EmptyTextError | None = None
         for text, more in _with_more(texts):
-            try:
-                for segment in segments(
-                    text, lang, vocabulary=load_vocabulary(), phonemizer=phonemizer, max_tokens=self._max_tokens
-                ):
-                    seconds = segment.seconds
-                    if load_s:
-                        seconds = {**seconds, "phonemise": seconds.get("phonemise", 0.0) + load_s}
-                        load_s = 0.0
-                    if held is not None:
-                        yield held
-                    held = replace(segment, index=index, seconds=seconds)
-                    index += 1
-                    if not more:
-                        yield held
-                        held = None
-            except EmptyTextError as error:
-                empty = error
-                continue
-            except KokoroLabError:
-                raise
-            except Exception as error:
-                raise PhonemizeError(f"the phonemiser of {lang} failed on {text[:60]!r}: {error!r}") from error
-            if held is not None:
-                pause = Pauses().after(text, paragraph_end=PARAGRAPH_END.search(text) is not None)
-                yield replace(held, pause_s=pause)
-                held = None
+            found = self._segments(text, lang)
+            for segment in self._whole(list(found), text) if more else found:
+                seconds = segment.seconds
+                if load_s:
+                    seconds = {**seconds, "phonemise": seconds.get("phonemise", 0.0) + load_s}
+                    load_s = 0.0
+                yield replace(segment, index=index, seconds=seconds)
+                index += 1
         if index == 0:
-            raise empty or EmptyTextError("there is nothing to speak in the text; give it a letter or a digit")
+            raise EmptyTextError("there is nothing to speak in the text; give it a letter or a digit")
+
+    def _segments(self, text: str, lang: str) -> Iterator[Segment]:
+        try:
+            yield from segments(
+                text,
+                lang,
+                vocabulary=load_vocabulary(),
+                phonemizer=self._ready[lang],
+                max_tokens=self._max_tokens,
+                gather_tokens=self._gather_tokens,
+            )
+        except EmptyTextError:
+            return
+        except (KokoroLabError, MemoryError):
+            raise
+        except Exception as error:
+            raise PhonemizeError(f"the phonemiser of {lang} failed on {text[:60]!r}: {error!r}") from error
+
+    def _whole(self, found: list[Segment], text: str) -> list[Segment]:
+        """The segments of a piece that another follows: one if they fit, the last with the pause its end asks for."""
+        if sum(len(one.tokens) + 1 for one in found) <= self._max_tokens and len({one.rate for one in found}) == 1:
+            found = [functools.reduce(_merged, found)]
+        pause = Pauses().after(text, paragraph_end=PARAGRAPH_END.search(text) is not None)
+        return [*found[:-1], *(replace(one, pause_s=pause) for one in found[-1:])]
+
+
+def _merged(before: Segment, after: Segment) -> Segment:
+    """Two neighbours as one segment, a space between them."""
+    offset = len(before.tokens) + 1
+    return replace(
+        before,
+        text=f"{before.text} {after.text}",
+        phonemes=f"{before.phonemes} {after.phonemes}",
+        tokens=(*before.tokens, load_vocabulary().ids[" "], *after.tokens),
+        words=before.words + tuple(replace(word, start=word.start + offset) for word in after.words),
+        seconds={kind: spent + after.seconds.get(kind, 0.0) for kind, spent in before.seconds.items()},
+        dropped=before.dropped + after.dropped,
+    )
 
 
 def _with_more(texts: Sequence[str] | Iterator[str]) -> Iterator[tuple[str, bool]]:

@@ -12,7 +12,7 @@ from kokoro_lab.errors import EmptyTextError, SettingError
 from kokoro_lab.models.voices import Voice
 from kokoro_lab.text.phonemize import canonical_language, language_of_voice
 
-__all__ = ["Request", "check"]
+__all__ = ["Request", "check", "within_range"]
 
 FALLBACK_LANGUAGE = "en-us"  # of a voice whose name does not say its language
 SEED_LIMIT = 2**63  # the model's seed is an int64
@@ -54,3 +54,9 @@ def check(text: str, voice: Callable[[str], Voice], name: str, speed: float, lan
     loaded = voice(name)
     language = canonical_language(lang) if lang is not None else language_of_voice(loaded.name) or FALLBACK_LANGUAGE
     return Request(text, loaded, factor, language, number)
+
+
+def within_range(speed: float) -> float:
+    """The nearest speed that the model can speak at: markup may ask for more on top of the call's."""
+    low, high = SPEED_RANGE
+    return min(max(speed, low), high)

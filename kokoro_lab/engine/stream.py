@@ -24,7 +24,7 @@ from kokoro_lab.audio.join import FADE_S, fade_edges, silence
 from kokoro_lab.audio.wav import SAMPLE_RATE
 from kokoro_lab.engine.channel import Channel, CutError, StageClock, StageTimes
 from kokoro_lab.engine.speech import Chunk, SpokenSegment
-from kokoro_lab.errors import SettingError
+from kokoro_lab.errors import InferenceError, SettingError
 from kokoro_lab.runtime.session import Cancellation
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["STAGES", "Stream", "StreamSettings", "StreamTimings", "in_order"]
 
 STAGES = ("reading", "inference", "audio")
+OUT_OF_MEMORY = "memory ran out; shorten the text, lower max_tokens, or allow the process more"
 T = TypeVar("T")
 Samples = NDArray[np.float32]
 
@@ -124,8 +125,9 @@ class _Pipeline:
         except CutError:
             pass
         except BaseException as error:
+            named = InferenceError(OUT_OF_MEMORY) if isinstance(error, MemoryError) else error
             with suppress(CutError):
-                output.put(_Failed(error))
+                output.put(_Failed(named))
         finally:
             if stage == "reading":
                 self._found_all()

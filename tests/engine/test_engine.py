@@ -67,6 +67,14 @@ def test_the_same_call_gives_the_same_samples_and_another_seed_others(engine: En
     assert not np.array_equal(first, engine.synthesize(TEXT, seed=2).samples)
 
 
+def test_markup_changes_the_rate_of_its_part_only(engine: Engine) -> None:
+    plain = engine.synthesize("One two three. Four five six.")
+    marked = engine.synthesize('<speak>One two three. <prosody rate="150%">Four five six.</prosody></speak>')
+    assert marked.tokens == plain.tokens
+    assert marked.segments[0].samples == plain.segments[0].samples
+    assert marked.segments[1].samples < plain.segments[1].samples
+
+
 @pytest.mark.parametrize("lang", ["b", "e", "f", "h", "i", "p"])
 def test_a_voice_speaks_its_own_language(engine: Engine, lang: str) -> None:
     voice = {"b": "bf_emma", "e": "ef_dora", "f": "ff_siwis", "h": "hf_alpha", "i": "if_sara", "p": "pf_dora"}[lang]
