@@ -48,6 +48,7 @@ class Store:
         self.root = Path(root)
         self._versions = None if versions is None else dict(versions)
         self._tables = {name: Table(self.root / name, schema) for name, schema in TABLES.items()}
+        self._known: dict[tuple[str, str], tuple[int | None, set[tuple[Any, ...]]]] = {}
         self._lock = FileLock(self.root / ".writer.lock", timeout=LOCK_TIMEOUT_S)
 
     def at(self, versions: Mapping[str, int | None]) -> Self:
@@ -70,18 +71,24 @@ class Store:
         """
         cells = arrow_rows(TABLES["cells"], [cell_row(record, block)])
         samples = arrow_rows(TABLES["samples"], sample_rows(record, block))
-        key: dict[str, str | int] = {"run_id": record.run_id, "cell_id": block.cell.id, "block": block.block}
-        where = [(name, "=", value) for name, value in key.items()]
-        note = {name: str(value) for name, value in key.items()}
+        named: dict[str, str | int] = {"run_id": record.run_id, "cell_id": block.cell.id, "block": block.block}
+        key = tuple(named.values())
+        note = {name: str(value) for name, value in named.items()}
         with self._writing():
-            if self._tables["cells"].read(where).num_rows:
+            if key in self._keys("cells", record.run_id):
                 return False
-            if self._tables["samples"].read(where).num_rows:
-                self._tables["samples"].replace(samples, key, note=note)
+            if key in self._keys("samples", record.run_id):
+                self._wrote("samples", key, self._tables["samples"].replace(samples, named, note=note))
             elif samples.num_rows:
-                self._tables["samples"].append(samples, note=note)
-            self._tables["cells"].append(cells, note=note)
+                self._wrote("samples", key, self._tables["samples"].append(samples, note=note))
+            self._wrote("cells", key, self._tables["cells"].append(cells, note=note))
         return True
+
+    def compact(self, run_id: str) -> None:
+        """Put the small files of a run together, so that it is quicker to read; earlier versions stay readable."""
+        with self._writing():
+            for name in ("samples", "cells"):
+                self._tables[name].compact(run_id)
 
     def append_machine(self, machine: Fingerprint, software: Fingerprint) -> bool:
         """Keep the stable fingerprints of one machine and its software; False when the pair is known."""
@@ -206,6 +213,20 @@ class Store:
     def history(self, table: str) -> list[dict[str, Any]]:
         """Commits of one table, newest first."""
         return self._table(table).history()
+
+    def _keys(self, name: str, run_id: str) -> set[tuple[Any, ...]]:
+        """Keys that a table has of a run: read once, and again when another writer has changed the table."""
+        version = self._tables[name].version()
+        known = self._known.get((name, run_id))
+        if known is None or known[0] != version:
+            known = (version, self._tables[name].keys([("run_id", "=", run_id)]))
+            self._known[name, run_id] = known
+        return known[1]
+
+    def _wrote(self, name: str, key: tuple[Any, ...], version: int) -> None:
+        """Note the key that this store has just written as `version`; the lock is held."""
+        _, keys = self._known[name, key[0]]
+        self._known[name, key[0]] = (version, keys | {key})
 
     def _append_new(self, name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
         schema = TABLES[name]

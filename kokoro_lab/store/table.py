@@ -65,6 +65,20 @@ class Table:
         rows = current_rows(rows, self.schema)
         return rows.sort_by([(name, "ascending") for name in self.schema.order]) if self.schema.order else rows
 
+    def keys(self, where: Filter = ()) -> set[tuple[Any, ...]]:
+        """Values of the key columns of the rows; no schema version may rename those."""
+        table = self._open(None)
+        if table is None:
+            return set()
+        rows = table.to_pyarrow_table(columns=list(self.schema.key), filters=list(where) or None)
+        return set(zip(*(rows[name].to_pylist() for name in self.schema.key), strict=True))
+
+    def compact(self, run_id: str) -> None:
+        """Put the many small files of one run together; earlier versions keep theirs, and read as before."""
+        table = self._open(None)
+        if table is not None:
+            table.optimize.compact(partition_filters=[("run_id", "=", run_id)])
+
     def history(self) -> list[dict[str, Any]]:
         """Commits, newest first: version, UTC time, operation, rows added, and what the writer noted."""
         table = self._open(None)

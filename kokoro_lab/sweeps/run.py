@@ -121,6 +121,7 @@ def measure(
                 measured.append(block)
                 words = cell_label(block.cell) + (f": {block.result.error}" if block.result.error else "")
                 tell(Progress("finished", len(keys & done), len(keys), words, block.result.status))
+        store.compact(job.run_id)
     return RunSummary(
         run_id=job.run_id,
         planned=len(keys),

@@ -202,3 +202,22 @@ def test_what_a_load_and_a_stream_tell_is_kept(store: Store) -> None:
     assert list(samples["scheduled_s"]) == [0.0, 0.5, 1.0] and list(samples["waited_ms"]) == [0.0, 1.0, 2.0]
     assert set(samples["arrivals"]) == {"closed"} and set(samples["clients"]) == {2}
     assert store.cells()["details"].iloc[0]["load"] == load.as_dict()
+
+
+def test_compaction_changes_no_row_and_no_earlier_version(store: Store) -> None:
+    for number in range(12):
+        store.append_block(RECORD, block(number))
+    before, cited = store.samples(), store.versions()
+    files = len(list((store.root / "samples").rglob("*.parquet")))
+    store.compact("r1")
+    assert store.versions() != cited
+    assert store.samples().equals(before) and store.at(cited).samples().equals(before)
+    assert len(list((store.root / "samples").rglob("*.parquet"))) == files + 1, "nothing is deleted"
+    assert store.append_block(RECORD, block(3)) is False and store.append_block(RECORD, block(12))
+
+
+def test_a_writer_sees_what_another_has_written_since(store: Store) -> None:
+    store.append_block(RECORD, block(0))
+    assert Store(store.root).append_block(RECORD, block(1))
+    assert store.append_block(RECORD, block(1)) is False
+    assert len(store.samples()) == 6
