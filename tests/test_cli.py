@@ -176,6 +176,12 @@ def test_results_of_an_empty_store_are_empty_documents(cli: Cli, tmp_path: Path)
     assert cli("results", "show", "samples", "--run", "x").code == 4
 
 
+def test_a_report_of_nothing_is_exit_4(cli: Cli, tmp_path: Path) -> None:
+    said = cli("report")
+    assert (said.code, said.out) == (4, "") and "sweep" in said.err
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_reader_that_has_enough_is_no_error(models_home: Path) -> None:
     voices = subprocess.Popen([*COMMAND, "voices"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert voices.stdout is not None and voices.stderr is not None

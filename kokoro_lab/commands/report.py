@@ -11,7 +11,11 @@ __all__ = ["report"]
 
 def report(*, run_id: str | None, as_json: bool) -> None:
     """Render the report of one run, the newest when none is named, and say where it is."""
-    path = render(results().root, run_id or "")
+    place = results()
+    notice(f"Rendering the report of {f'run {run_id}' if run_id else 'the newest run'}")
+    path = render(place.root, run_id or "")
+    latest = place.reports / "latest" / "index.html"
     if as_json:
-        print_json({"report": str(path), "run_id": run_id})
-    notice(f"The report is {path}")
+        print_json({"report": str(path), "latest": str(latest), "run_id": path.parent.name})
+    notice(f"Kept as {path}")
+    notice(f"The report is {latest}")
