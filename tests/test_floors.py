@@ -23,7 +23,8 @@ FLOORS = (
     ("store",),
     ("sweeps",),
     ("reports", "variants"),
-    ("cli", "commands", "server"),
+    ("commands",),
+    ("cli", "server"),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FRONT_DOOR = PACKAGE / "__init__.py"  # hands names on, lazily
