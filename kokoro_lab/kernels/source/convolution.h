@@ -77,13 +77,15 @@ class TiledConvolution final : public Convolution {
 
   void run(const Call& call, Parallel& parallel) const override {
     const int64_t tiles = divide_up(call.steps, Form::kTile * phases_);  // of each phase
-    const int64_t chunk = chunk_tiles(tiles);
+    const int64_t whole = Form::kSize * point_stride(tiles + overlap_);
+    // with more weights than inputs, transform the inputs once for all panels, so that each weight is read once
+    const bool shared = whole <= panels_ * Form::kSize * depth_ * kPanel;
+    const int64_t chunk = chunk_tiles(tiles, shared);
     const int64_t tasks = divide_up(tiles, chunk);
     const int64_t padded = call.output.padded_columns();
     Buffer<float> partials;
     if (call.statistics) partials.reserve(static_cast<size_t>(tasks * 4 * padded));
-    const int64_t whole = Form::kSize * blocks_ * kBlock * phases_ * (tiles + overlap_);
-    if (whole <= kSharedFloats) {
+    if (shared) {
       Buffer<float> shared(static_cast<size_t>(whole));
       const View view{shared.get(), tiles + overlap_, 0};
       const int64_t held = tiles + overlap_;
@@ -98,7 +100,7 @@ class TiledConvolution final : public Convolution {
     } else {
       parallel.each(tasks, [&](int64_t task) {
         const int64_t first = task * chunk, count = std::min(chunk, tiles - first), held = count + overlap_;
-        float* v = scratch(1, static_cast<size_t>(Form::kSize * blocks_ * kBlock * phases_ * held));
+        float* v = scratch(1, static_cast<size_t>(Form::kSize * point_stride(held)));
         const View view{v, held, first};
         fill(call, first, held, view);
         for (int64_t panel = 0; panel < panels_; ++panel)
@@ -110,8 +112,6 @@ class TiledConvolution final : public Convolution {
   }
 
  private:
-  static constexpr int64_t kSharedFloats = 2 << 20;  // 8 MB: transformed inputs up to this are made once, for all panels
-
   // Transformed tiles [point][block][phase][tile][kBlock]; tile 0 of each phase is the call's tile `first`.
   struct View {
     float* data;
@@ -119,10 +119,16 @@ class TiledConvolution final : public Convolution {
     int64_t first;
   };
 
-  int64_t chunk_tiles(int64_t tiles) const {
-    int64_t target = Form::kTile == 1 ? 168 : blocks_ > 8 ? 28 : 42;  // what keeps a task in the second-level cache
-    if (tiles * phases_ < 16 * target) target = std::max<int64_t>(target / 3, kRows);
-    return std::max<int64_t>(1, target / phases_);
+  // Elements between points. One row more than needed: powers of two would put all points into a few cache sets.
+  int64_t point_stride(int64_t held) const { return (blocks_ * phases_ * held + 1) * kBlock; }
+
+  // Tiles of each phase in a task: what keeps a task in the second-level cache, yet an even number of tasks, and eight
+  // of them where that leaves the products enough rows.
+  int64_t chunk_tiles(int64_t tiles, bool shared) const {
+    int64_t target = is_direct<Form> ? 168 : is_nested<Form> || blocks_ > 8 ? 28 : 42;
+    target = std::min(target, std::max<int64_t>(kRows, tiles * phases_ / 8));
+    if (!shared) target = std::max<int64_t>(1, target / phases_);
+    return divide_up(tiles, round_up(divide_up(tiles, target), 2));
   }
 
   // [panel][point][depth][kPanel]
@@ -142,11 +148,7 @@ class TiledConvolution final : public Convolution {
     }
     for (int point = 0; point < Form::kSize; ++point) {
       double value = 0.0;
-      if constexpr (is_direct<Form>) {
-        value = taps[0];
-      } else {
-        for (int tap = 0; tap < Form::kTaps; ++tap) value += Form::kWeights[point][tap] * taps[tap];
-      }
+      for (int tap = 0; tap < Form::kTaps; ++tap) value += WeightTransform<Form>::at(point, tap) * taps[tap];
       packed_[static_cast<size_t>(((panel * Form::kSize + point) * depth_ + row) * kPanel + lane)] =
           static_cast<float>(value);
     }
@@ -159,8 +161,7 @@ class TiledConvolution final : public Convolution {
       prepare(call.activation, call.input, row, count, call.coefficients, view.data + (first - view.first) * kBlock,
               view.tiles * kBlock);
     } else {
-      const int64_t rows = ((count - 1) * Form::kTile + Form::kSize) * phases_;
-      const int64_t point_stride = blocks_ * phases_ * view.tiles * kBlock;
+      const int64_t rows = (count * Form::kTile + Form::kTaps - 1) * phases_;
       float* prepared = scratch(0, static_cast<size_t>(rows * blocks_ * kBlock));
       prepare(call.activation, call.input, row, rows, call.coefficients, prepared, rows * kBlock);
       for (int64_t block = 0; block < blocks_; ++block)
@@ -169,7 +170,8 @@ class TiledConvolution final : public Convolution {
           const float* from = prepared + (block * rows + phase) * kBlock;
           for (int64_t tile = 0; tile < count; ++tile, to += kBlock, from += Form::kTile * phases_ * kBlock)
             for (int v = 0; v < kBlockVectors; ++v)
-              transform_input<Form>(from + v * kLanes, phases_ * kBlock, to + v * kLanes, point_stride);
+              InputTransform<Form>::run(from + v * kLanes, phases_ * kBlock, to + v * kLanes,
+                                        point_stride(view.tiles));
         }
     }
   }
@@ -181,12 +183,13 @@ class TiledConvolution final : public Convolution {
     const bool joined = view.tiles == count + overlap_;
     const int64_t phase_rows = joined ? view.tiles : count;
     const int64_t rows = joined ? phases_ * view.tiles - overlap_ : phases_ * count;
-    float* products = scratch(2, static_cast<size_t>(Form::kSize * rows * kPanel));
+    const int64_t product_stride = (rows | 1) * kPanel;  // odd, for the same reason as point_stride
+    float* products = scratch(2, static_cast<size_t>(Form::kSize * product_stride));
     const int64_t block_stride = phases_ * view.tiles * kBlock;
     for (int64_t point = 0; point < Form::kSize; ++point) {
       const float* b = packed_.get() + (panel * Form::kSize + point) * depth_ * kPanel;
-      const float* a = view.data + point * blocks_ * block_stride + (first - view.first) * kBlock;
-      float* c = products + point * rows * kPanel;
+      const float* a = view.data + point * point_stride(view.tiles) + (first - view.first) * kBlock;
+      float* c = products + point * product_stride;
       for (int64_t phase = 0; phase < (joined ? 1 : phases_); ++phase)
         multiply({a + phase * view.tiles * kBlock, block_stride, blocks_, chunks_, shift_}, b,
                  c + phase * phase_rows * kPanel, joined ? rows : count);
@@ -194,17 +197,17 @@ class TiledConvolution final : public Convolution {
     for (int lane = 0; lane < kPanel; lane += kLanes) {
       const int64_t at = panel * kPanel + lane;
       if (at >= g_.columns) break;
-      Column column(call.output, at);
+      const Column column(call.output, at);
+      Sums sums;
       for (int64_t phase = 0; phase < phases_; ++phase)
         for (int64_t tile = 0; tile < count; ++tile) {
           Vec y[Form::kTile];
-          transform_output<Form>(products + (phase * phase_rows + tile) * kPanel + lane, rows * kPanel, y);
+          OutputTransform<Form>::run(products + (phase * phase_rows + tile) * kPanel + lane, product_stride, y);
           const int64_t step = (first + tile) * Form::kTile * phases_ + phase;
-#pragma GCC unroll 6
-          for (int i = 0; i < Form::kTile; ++i)
-            if (step + i * phases_ < call.steps) column.put(step + i * phases_, y[i]);
+          if (step < call.steps)
+            column.template put<Form::kTile>(sums, step, phases_, divide_up(call.steps - step, phases_), y);
         }
-      if (partials) column.finish(partial_at(partials, task, call.output.padded_columns()), at);
+      if (partials) keep(sums, partial_at(partials, task, call.output.padded_columns()), at);
     }
   }
 

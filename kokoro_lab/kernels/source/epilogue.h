@@ -5,6 +5,8 @@
 // r * channels + c is output t * phases + r - trim, channel c. A plain one has one phase and trims nothing.
 #pragma once
 
+#include <algorithm>
+
 #include "simd.h"
 
 namespace kokoro {
@@ -35,33 +37,57 @@ inline Partial partial_at(float* base, int64_t task, int64_t columns) {
   return {p, p + columns, p + 2 * columns, p + 3 * columns};
 }
 
-// Takes the outputs of one vector of columns, in any order of rows.
+// Sums as they grow, in registers.
+struct Sums {
+  Vec shift{}, sum{}, square{};
+  int64_t count = 0;
+};
+
+// Writes the outputs of one vector of columns.
 class Column {
  public:
-  Column(const Output& out, int64_t column) : out_(out) {
-    phase_ = column / out.channels;
-    channel_ = column % out.channels;
-    valid_ = out.channels - channel_ < kLanes ? static_cast<int>(out.channels - channel_) : kLanes;
-    bias_ = out.bias ? fetch(out.bias) : Vec{};
-  }
+  Column(const Output& out, int64_t column)
+      : out_(out), phase_(column / out.channels), channel_(column % out.channels),
+        valid_(static_cast<int>(std::min<int64_t>(out.channels - channel_, kLanes))),
+        bias_(out.bias ? fetch(out.bias) : Vec{}) {}
 
-  void put(int64_t step, Vec value) {
-    const int64_t row = step * out_.phases + phase_ - out_.trim;
-    if (row < 0 || row >= out_.rows) return;
-    value += bias_;
-    if (!out_.reflect) return write(row, value);
-    write(row + 1, value);
-    if (row == 1) write(0, value);
-  }
-
-  void finish(const Partial& partial, int64_t column) const {
-    store(partial.shift + column, shift_);
-    store(partial.sum + column, sum_);
-    store(partial.square + column, square_);
-    store(partial.count + column, splat(static_cast<float>(count_)));
+  // The first `count` of the outputs y of steps first, first + stride, ...
+  template <int tile>
+  void put(Sums& sums, int64_t first, int64_t stride, int64_t count, const Vec* y) const {
+    if (valid_ < kLanes || out_.phases > 1 || out_.reflect) {
+      for (int i = 0; i < tile && i < count; ++i) place(sums, first + i * stride, y[i]);
+      return;
+    }
+    // copies: the compiler cannot know that the output does not overlap *this
+    const Vec bias = bias_, gain = splat(out_.gain);
+    const int64_t step = stride * out_.channels, offset = first * out_.channels + channel_;
+    float* to = out_.data + offset;
+    const bool has_one = out_.residual[0], has_two = out_.residual[1];
+    const float* one = has_one ? out_.residual[0] + offset : to;
+    const float* two = has_two ? out_.residual[1] + offset : to;
+    Sums s = sums;
+    if (s.count == 0) s.shift = finished(y[0] + bias, has_one, one, has_two, two, gain);
+#pragma GCC unroll 6
+    for (int i = 0; i < tile; ++i) {
+      if (i >= count) break;
+      if (has_one) prefetch(one + i * step, tile * step * 4);
+      const Vec value = finished(y[i] + bias, has_one, one + i * step, has_two, two + i * step, gain);
+      store(to + i * step, value);
+      const Vec distance = value - s.shift;
+      s.sum += distance;
+      s.square += distance * distance;
+      ++s.count;
+    }
+    sums = s;
   }
 
  private:
+  static Vec finished(Vec value, bool has_one, const float* one, bool has_two, const float* two, Vec gain) {
+    if (has_one) value += load(one);
+    if (has_two) value += load(two);
+    return value * gain;
+  }
+
   Vec fetch(const float* row) const {
     if (valid_ == kLanes) return load(row + channel_);
     float lanes[kLanes] = {};
@@ -69,7 +95,16 @@ class Column {
     return load(lanes);
   }
 
-  void write(int64_t row, Vec value) {
+  void place(Sums& sums, int64_t step, Vec value) const {
+    const int64_t row = step * out_.phases + phase_ - out_.trim;
+    if (row < 0 || row >= out_.rows) return;
+    value += bias_;
+    if (!out_.reflect) return write(sums, row, value);
+    write(sums, row + 1, value);
+    if (row == 1) write(sums, 0, value);
+  }
+
+  void write(Sums& sums, int64_t row, Vec value) const {
     for (const float* residual : out_.residual)
       if (residual) value += fetch(residual + row * out_.channels);
     value *= out_.gain;
@@ -79,18 +114,24 @@ class Column {
     } else {
       std::memcpy(to, &value, sizeof(float) * static_cast<size_t>(valid_));
     }
-    if (count_++ == 0) shift_ = value;
-    const Vec distance = value - shift_;
-    sum_ += distance;
-    square_ += distance * distance;
+    if (sums.count++ == 0) sums.shift = value;
+    const Vec distance = value - sums.shift;
+    sums.sum += distance;
+    sums.square += distance * distance;
   }
 
   const Output& out_;
   int64_t phase_, channel_;
   int valid_;
-  int64_t count_ = 0;
-  Vec bias_, shift_{}, sum_{}, square_{};
+  Vec bias_;
 };
+
+inline void keep(const Sums& sums, const Partial& partial, int64_t column) {
+  store(partial.shift + column, sums.shift);
+  store(partial.sum + column, sums.sum);
+  store(partial.square + column, sums.square);
+  store(partial.count + column, splat(static_cast<float>(sums.count)));
+}
 
 // Means, then variances, of every channel, from the tasks' sums in a fixed order (Chan, Golub and LeVeque, 1979).
 inline void combine(const float* partials, int64_t tasks, int64_t padded, int64_t phases, int64_t channels, float* out) {

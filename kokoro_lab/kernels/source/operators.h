@@ -39,7 +39,7 @@ inline std::unique_ptr<Convolution> make_convolution(const Geometry& g, const We
   if (g.taps == 2 && g.dilation == 1) return std::make_unique<TiledConvolution<F6x2>>(g, weights);
   if (g.taps == 3) return std::make_unique<TiledConvolution<F6x3>>(g, weights);
   if (g.taps == 7) return std::make_unique<TiledConvolution<F6x7>>(g, weights);
-  if (g.taps == 11) return std::make_unique<TiledConvolution<F6x6>>(g, weights);
+  if (g.taps == 11) return std::make_unique<TiledConvolution<Nested<F6x6>>>(g, weights);
   return std::make_unique<TiledConvolution<Direct>>(g, weights);
 }
 

@@ -47,10 +47,12 @@ inline Vec activate(Vec x, const Coefficients& c, int64_t channel) {
 template <Activation kind>
 inline void prepare_row(const float* x, int64_t channels, const Coefficients& c, float* to, int64_t stride) {
   int64_t channel = 0;
-  for (; channel + kBlock <= channels; channel += kBlock, to += stride)
+  for (; channel + kBlock <= channels; channel += kBlock, to += stride) {
+    prefetch(x + channel, 4096);
 #pragma GCC unroll 4
     for (int v = 0; v < kBlockVectors; ++v)
       store(to + v * kLanes, activate<kind>(load(x + channel + v * kLanes), c, channel + v * kLanes));
+  }
   if (channel == channels) return;
   float rest[kBlock] = {};
   std::memcpy(rest, x + channel, sizeof(float) * static_cast<size_t>(channels - channel));

@@ -31,6 +31,10 @@ typedef int32_t Ints __attribute__((vector_size(kLanes * 4)));
 
 inline Vec load(const float* from) { return *reinterpret_cast<const Loose*>(from); }
 inline void store(float* to, Vec value) { *reinterpret_cast<Loose*>(to) = value; }
+// Ask for the cache line `bytes` after `from`; there need not be anything.
+inline void prefetch(const float* from, int64_t bytes) {
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<intptr_t>(from) + bytes));
+}
 inline Vec splat(float value) { return value - Vec{}; }
 
 // Nearest integer for |x| < 2^22; beyond that x itself to within its own spacing.
