@@ -1,16 +1,24 @@
-"""Japanese and Mandarin, by the packages that misaki uses for them when they are installed."""
+"""Japanese and Mandarin, by the packages that misaki uses for them when they are installed.
+
+Words in Latin letters among them are read as English: misaki passes their letters on as if they were phonemes.
+"""
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 from kokoro_lab.errors import LanguageError, PhonemizeError
+from kokoro_lab.text.english import EnglishPhonemizer
 from kokoro_lab.text.links import spans
 from kokoro_lab.text.words import Phonemized, Piece, assemble
 
 __all__ = ["CjkPhonemizer"]
+
+_LATIN = re.compile(r"([A-Za-z]+(?:['’ -][A-Za-z]+)*)")
 
 
 class CjkPhonemizer:
@@ -19,6 +27,7 @@ class CjkPhonemizer:
     def __init__(self, lang: str) -> None:
         self.lang = lang
         self._lock = threading.Lock()
+        self._english = EnglishPhonemizer("en-us")
         try:
             if lang == "ja":
                 from misaki.ja import JAG2P
@@ -31,6 +40,7 @@ class CjkPhonemizer:
         except ImportError as error:
             name = {"ja": "Japanese", "zh": "Mandarin"}[lang]
             raise LanguageError(f"{name} needs the package {error.name}; install misaki[{lang}]") from error
+        logging.getLogger("jieba").setLevel(logging.WARNING)  # it tells of its dictionary on standard error
 
     def phonemize(self, text: str) -> Phonemized:
         """Phonemes of normalised text. Raises PhonemizeError."""
@@ -40,8 +50,13 @@ class CjkPhonemizer:
         for span in spans(text):
             if span.ipa is not None:
                 yield Piece(span.text, span.ipa, "user", False)
-            elif span.text.strip():
-                yield Piece(span.text, self._phonemes(span.text), "package", span.text[0].isspace())
+                continue
+            for index, part in enumerate(_LATIN.split(span.text)):
+                if index % 2:
+                    words = self._english.phonemize(part).words
+                    yield from (Piece(word.text, word.phonemes, word.path, True) for word in words)
+                elif part.strip():
+                    yield Piece(part, self._phonemes(part.strip()), "package", part[0].isspace() or index > 0)
 
     def _phonemes(self, text: str) -> str:
         try:

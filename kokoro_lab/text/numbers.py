@@ -58,7 +58,7 @@ def ordinal(number: int, *, british: bool = False) -> str:
 def year(number: int, *, british: bool = False) -> str:
     """1905 as "nineteen oh five", 2005 as "two thousand five", 2024 as "twenty twenty-four"."""
     century, rest = divmod(number, 100)
-    if not 10 < century < 100 or (century % 10 == 0 and rest < 10):
+    if not 10 <= century < 100 or (century % 10 == 0 and rest < 10):
         return cardinal(number, british=british)
     if rest == 0:
         return f"{cardinal(century)} hundred"

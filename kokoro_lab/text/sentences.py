@@ -18,6 +18,7 @@ __all__ = ["MAX_SENTENCE", "Sentence", "clause_end", "sentences", "word_end"]
 MAX_SENTENCE = 1_000  # characters; what no mark ends by then is cut anyway, so that work per segment stays bounded
 BLOCK = 4_096  # characters sanitised at a time, so that the first sentence of a megabyte does not wait for the last
 SHORT_LINE = 50  # characters; a shorter line is a heading, a list item or verse: its end ends a sentence
+LONGEST_LINK = 410  # characters of the longest `[word](/ipa/)`
 LIST_DIGITS = 3  # "12." at the front of a line numbers a list item
 
 _END = re.compile(r"[.!?…]+[\"”')\]]*(?=\s)")
@@ -60,9 +61,12 @@ def sentences(text: str) -> Iterator[Sentence]:
         clean = sanitize(block.text).replace("\n", " ")
         rest += clean if block.glued or not rest else f" {clean}"
         while rest:
-            end = _sentence_end(rest[: MAX_SENTENCE + 1])
+            end = _sentence_end(rest[: MAX_SENTENCE + LONGEST_LINK])
             if end is None and len(rest) > MAX_SENTENCE:
-                end = clause_end(rest[:MAX_SENTENCE], MAX_SENTENCE) or word_end(rest[:MAX_SENTENCE], MAX_SENTENCE)
+                window = rest[: MAX_SENTENCE + LONGEST_LINK]
+                end = clause_end(window, MAX_SENTENCE, last=MAX_SENTENCE) or word_end(
+                    window, MAX_SENTENCE, last=MAX_SENTENCE
+                )
                 end = end or MAX_SENTENCE
             if end is None and not block.ends:
                 break
@@ -70,35 +74,49 @@ def sentences(text: str) -> Iterator[Sentence]:
             yield Sentence(sentence.strip(), block.ends and block.line and not rest)
 
 
-def clause_end(text: str, near: int) -> int | None:
-    """Where the clause that ends nearest to `near` ends, None where there is none to cut at."""
-    return _nearest(_CLAUSE, text, near)
+def clause_end(text: str, near: int, *, last: int | None = None) -> int | None:
+    """Where the clause that ends nearest to `near`, and not after `last`, ends; None where there is none to cut at."""
+    return _nearest(_CLAUSE, text, near, last)
 
 
-def word_end(text: str, near: int) -> int | None:
-    """Where the word that ends nearest to `near` ends, None when it is all one word."""
-    return _nearest(_SPACE, text, near)
+def word_end(text: str, near: int, *, last: int | None = None) -> int | None:
+    """Where the word that ends nearest to `near`, and not after `last`, ends; None when it is all one word."""
+    return _nearest(_SPACE, text, near, last)
 
 
-def _nearest(boundary: re.Pattern[str], text: str, near: int) -> int | None:
-    links = [match.span() for match in LINK.finditer(text)]
+def _nearest(boundary: re.Pattern[str], text: str, near: int, last: int | None) -> int | None:
+    links = _links(text)
+    latest = len(text) - 1 if last is None else last
     ends = (match.end() for match in boundary.finditer(text))
-    usable = [end for end in ends if end < len(text) and not any(start < end < stop for start, stop in links)]
+    usable = [end for end in ends if end <= latest and not _inside(links, end)]
     return min(usable, key=lambda end: abs(end - near), default=None)
 
 
+def _links(text: str) -> list[tuple[int, int]]:
+    return [match.span() for match in LINK.finditer(text)] if "](" in text else []
+
+
+def _inside(links: list[tuple[int, int]], place: int) -> bool:
+    return any(start < place < stop for start, stop in links)
+
+
 def _sentence_end(text: str) -> int | None:
-    for match in _END.finditer(text):
-        if match[0][0] != "." or not _continues(text, match.start(), match.end()):
+    """Where the first sentence ends, if it does so within MAX_SENTENCE characters."""
+    links = _links(text)
+    for match in _END.finditer(text, 0, MAX_SENTENCE + 1):
+        if not _inside(links, match.end()) and not _continues(text, match):
             return match.end()
     return None
 
 
-def _continues(text: str, dot: int, end: int) -> bool:
-    """Whether the sentence goes on after the dot at `dot`."""
+def _continues(text: str, match: re.Match[str]) -> bool:
+    """Whether the sentence goes on after a mark that could end it."""
+    mark, dot = match[0], match.start()
+    following = text[match.end() :].lstrip("\"“'( ")[:1]
+    if mark[0] != ".":
+        return following.islower() and (mark[0] == "…" or mark[-1] in "\"”')")
     start = max(text.rfind(" ", 0, dot), text.rfind("\n", 0, dot)) + 1
     word = text[start:dot].lstrip("(\"“'[").lower()
-    following = text[end:].lstrip("\"“'( ")[:1]
     if word in _NEVER or (len(word) == 1 and word.isalpha() and word != "i"):
         return True
     if word in _SOMETIMES or _DOTTED.fullmatch(word):

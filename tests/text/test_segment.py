@@ -1,0 +1,170 @@
+"""Segments: what one model call speaks, and the silence behind it."""
+
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from kokoro_lab.errors import EmptyTextError, InputError, SettingError
+from kokoro_lab.text.phonemize import phonemizer_for
+from kokoro_lab.text.segment import Pauses, segments
+
+TEXTS = Path(__file__).parents[2] / "data" / "texts"
+
+
+class Counting:
+    """A phonemizer that counts what it was asked."""
+
+    lang = "en-us"
+
+    def __init__(self):
+        self.asked = []
+
+    def phonemize(self, text):
+        self.asked.append(text)
+        return phonemizer_for("en-us").phonemize(text)
+
+
+def test_hello_world_becomes_thirteen_tokens():
+    (segment,) = segments("Hello world!")
+    assert segment.phonemes == "həlˈO wˈɜɹld!"
+    assert segment.tokens == (50, 83, 54, 156, 31, 16, 65, 156, 87, 123, 54, 46, 5)
+    assert segment.pause_s == 0.0
+    assert segment.rate == 1.0
+    assert set(segment.seconds) == {"normalise", "phonemise", "tokenise"}
+    assert all(seconds >= 0.0 for seconds in segment.seconds.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "length"), [("ultra-short", 2), ("hello", 12), ("short", 61), ("medium", 141), ("long", 242)]
+)
+def test_presets_have_the_lengths_they_stand_for(name, length):
+    text = (TEXTS / f"{name}.txt").read_text(encoding="utf-8").removesuffix("\n")
+    assert len(text) == length
+    assert list(segments(text))
+
+
+def test_the_article_has_paragraphs_and_pauses():
+    text = (TEXTS / "article.txt").read_text(encoding="utf-8")
+    assert 2_300 <= len(text) <= 2_700
+    spoken = list(segments(text))
+    assert len(spoken) > 20
+    assert {segment.pause_s for segment in spoken} == {0.15, 0.18, 0.0}
+    assert spoken[-1].pause_s == 0.0
+    assert not any(segment.dropped for segment in spoken)
+
+
+def test_a_sentence_is_phonemised_when_its_segment_is_asked_for():
+    counting = Counting()
+    spoken = segments("One sentence. Another one. A third.", phonemizer=counting)
+    assert counting.asked == []
+    next(spoken)
+    assert counting.asked == ["One sentence."]
+    next(spoken)
+    assert len(counting.asked) == 2
+
+
+def test_time_between_segments_is_nobodys():
+    spoken = segments("Hello there. And again.")
+    next(spoken)
+    time.sleep(0.2)
+    assert sum(next(spoken).seconds.values()) < 0.15
+
+
+def test_long_sentences_are_cut_at_clauses_then_words_then_tokens():
+    clauses = list(segments("This part is short enough, and so is this one; but together they are not.", max_tokens=40))
+    assert [segment.text[-1] for segment in clauses] == [",", ";", "."]
+    assert [segment.pause_s for segment in clauses] == [0.08, 0.08, 0.0]
+    words = list(segments("these words have no mark between them at all", max_tokens=20))
+    assert " ".join(segment.text for segment in words) == "these words have no mark between them at all"
+    assert words[0].pause_s == 0.0
+    tokens = list(segments("incomprehensibilities", max_tokens=5))
+    assert "".join(segment.text for segment in tokens) == "incomprehensibilities"
+    assert all(len(segment.tokens) <= 5 for segment in tokens)
+
+
+def test_pauses_follow_the_mark():
+    text = "One. Two! Three? Four… Five."
+    assert [segment.pause_s for segment in segments(text)] == [0.15, 0.15, 0.15, 0.18, 0.0]
+    own = Pauses(sentence_s=0.12)
+    assert next(segments(text, pauses=own)).pause_s == 0.12
+
+
+def test_sentences_can_be_gathered_behind_the_first():
+    text = "First one. Second one. Third one. " + "And a longer one that stands alone, since it does not fit in. " * 2
+    gathered = list(segments(text, gather_tokens=60))
+    assert [segment.text for segment in gathered[:2]] == ["First one.", "Second one. Third one."]
+    assert [segment.index for segment in gathered] == list(range(len(gathered)))
+    assert all(len(segment.tokens) == len(segment.phonemes) for segment in gathered)
+    for word in gathered[1].words:
+        assert gathered[1].phonemes[word.start :].startswith(word.phonemes)
+
+
+def test_what_cannot_be_spoken_is_left_out_or_refused():
+    assert [segment.text for segment in segments("*** \n\n Yes. \n\n !!!")] == ["Yes."]
+    with pytest.raises(EmptyTextError):
+        list(segments("  \n ... !? "))
+    with pytest.raises(SettingError):
+        next(segments("a", max_tokens=511))
+    with pytest.raises(SettingError):
+        next(segments("a", gather_tokens=511))
+
+
+def test_markup_reaches_the_segments():
+    document = (
+        '<speak>Hello <break time="500ms"/> there. <prosody rate="80%">Slowly now.</prosody> '
+        'Say <phoneme alphabet="ipa" ph="təˈmeɪtoʊ">tomato</phoneme>, <sub alias="doctor">Dr</sub> '
+        '<say-as interpret-as="characters">B2</say-as>.</speak>'
+    )
+    spoken = list(segments(document))
+    assert [(segment.text, segment.rate, segment.pause_s) for segment in spoken] == [
+        ("Hello", 1.0, 0.5),
+        ("there.", 1.0, 0.15),
+        ("Slowly now.", 0.8, 0.15),
+        ("Say tomato, doctor B two.", 1.0, 0.0),
+    ]
+    assert "təˈmAtO" in spoken[-1].phonemes
+    assert next(segments(document, markup="none")).text.startswith("<speak>")
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ("<speak>a <blink>x</blink></speak>", "line 1, column 10: <blink> is not supported"),
+        ('<speak>\n  <break time="x"/></speak>', "line 2, column 3: time 'x'"),
+        ("<speak>a & b</speak>", "line 1, column 11: the markup is not well formed"),
+        ('<speak><prosody pitch="high">b</prosody></speak>', "line 1, column 8: <prosody> has no attribute 'pitch'"),
+        ('<speak><prosody rate="900%">b</prosody></speak>', "line 1, column 8: rate 9 is out of range"),
+        ('<speak><emphasis level="huge">b</emphasis></speak>', "line 1, column 8: emphasis 'huge'"),
+        ('<!DOCTYPE x [<!ENTITY a "b">]><speak>&a;</speak>', "line 1, column "),
+        ("<s>a</s>", "line 1, column 1: the document begins with <s>"),
+    ],
+)
+def test_markup_errors_name_the_place(document, place):
+    with pytest.raises(InputError) as caught:
+        list(segments(document, markup="ssml"))
+    assert caught.value.message.startswith(place)
+
+
+def test_a_megabyte_is_read_lazily():
+    text = (TEXTS / "article.txt").read_text(encoding="utf-8") * 420
+    assert len(text) > 1_000_000
+    next(segments("Warm up, Zyxglorb."))
+    tracemalloc.start()
+    started = time.perf_counter()
+    spoken = segments(text)
+    next(spoken)
+    assert time.perf_counter() - started < 0.5
+    for _ in range(40):
+        next(spoken)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4_000_000
+
+
+@pytest.mark.parametrize("text", ["a-" * 2_000, "'" * 3_000 + "x", "aB" * 2_000, "漢" * 2_000, "[" * 3_000 + "a"])
+def test_no_text_takes_long_to_segment(text):
+    started = time.perf_counter()
+    assert list(segments(text))
+    assert time.perf_counter() - started < 5.0
