@@ -23,6 +23,16 @@ KEY_CLAIMS = {
 }
 """Claims that stand at the top, and what they are called there."""
 
+METRIC_NAMES = {
+    "ttfa_ms": "first audio",
+    "total_ms": "whole call",
+    "rtf": "real-time factor",
+    "rss_mb": "memory",
+    "rss_peak_mb": "peak memory",
+    "startup_ms": "start-up",
+    "error_share": "failures",
+}
+
 HELD: tuple[Verdict, ...] = ("met", "missed", "inconclusive", "placebo")
 """Verdicts of claims that were held against rows."""
 
@@ -60,7 +70,7 @@ def answer(evidence: Evidence, resolutions: Sequence[Resolution]) -> Answer:
         _absent(evidence),
         _disturbed(evidence),
     ]
-    return Answer(_headline(evidence), [text for text in sentences if text], _tiles(evidence, resolutions))
+    return Answer(_headline(evidence, resolutions), [text for text in sentences if text], _tiles(evidence, resolutions))
 
 
 def gap_words(gap: Interval | None) -> str:
@@ -70,16 +80,29 @@ def gap_words(gap: Interval | None) -> str:
     return f"{number(gap.median)} times the bar" if gap.median > 1 else f"{number(gap.median)} of the bar"
 
 
-def _headline(evidence: Evidence) -> str:
+def _headline(evidence: Evidence, resolutions: Sequence[Resolution]) -> str:
     if evidence.tiny:
         return "The chain works. Speed was not measured: the tiny model ran."
     figures = [figure for figure in cell_figures(evidence, "ttfa_ms") if figure.ranked == "equivalent"]
     if not figures:
         return "Nothing can be ranked: no warm cell was undisturbed and sounds like its reference."
     last = best(figures, figures[-1].text_preset) or figures[-1]
+    heard = f"a text of {last.characters} characters is heard after {_duration(last.measured.median)}"
     rtf = best(cell_figures(evidence, "rtf"), last.text_preset)
-    pace = "" if rtf is None else f" and then makes speech {_pace(rtf.measured.median)}"
-    return f"{last.characters} characters start to sound after {_duration(last.measured.median)}{pace}."
+    if rtf is None:
+        return f"On this machine {heard}{_against(resolutions)}."
+    pace = _pace(rtf.measured.median)
+    return f"This machine makes speech {pace}, and {heard}{_against(resolutions)}."
+
+
+def _against(resolutions: Sequence[Resolution]) -> str:
+    """How the target for long texts came out, as the end of a sentence."""
+    for resolution in resolutions:
+        if resolution.claim.id == "ttfa-long-target" and resolution.gap is not None:
+            factor = number(resolution.gap.median)
+            endings = {"met": ", within the stated target", "missed": f", {factor} times the stated target"}
+            return endings.get(resolution.verdict, "")
+    return ""
 
 
 def _pace(rtf: float) -> str:
@@ -146,7 +169,7 @@ def _nearest(resolutions: Sequence[Resolution]) -> str:
 
 def _claim_name(resolution: Resolution) -> str:
     claim = resolution.claim
-    return f"{claim.metric.removesuffix('_ms').removesuffix('_mb').replace('_', ' ')} {claim.stated} ({claim.scenario})"
+    return f"{METRIC_NAMES.get(claim.metric, claim.metric)} {claim.stated} ({claim.scenario})"
 
 
 def _absent(evidence: Evidence) -> str:

@@ -188,15 +188,16 @@ def _dot_rows(figures: Sequence[CellFigure], colours: dict[str, str], unit: str)
 
 def _stack(
     lines: Sequence[tuple[str, dict[str, float]]],
-    names: Sequence[str],
+    every: Sequence[str],
     title: str,
     axis: str,
     heading: str,
     *,
     bar: float | None = None,
 ) -> Figure:
-    """One stacked bar a line, its parts in the order of `names`, its sum written at the end."""
-    colours = [colour(SERIES[at % len(SERIES)]) for at in range(len(names))]
+    """One stacked bar a line, its parts in the order of `every` without empty ones, its sum written at the end."""
+    used = [(name, series) for name, series in zip(every, SERIES, strict=False) if any(part[name] for _, part in lines)]
+    names, colours = [name for name, _ in used], [colour(series) for _, series in used]
     parts = pd.DataFrame(
         [
             {"line": line, "part": name, "value": values[name], "at": at}

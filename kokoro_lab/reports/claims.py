@@ -172,7 +172,7 @@ class Claim(_Strict):
         numbers = self.value if isinstance(self.value, list) else [self.value]
         text = " to ".join(f"{number:,g}" if abs(number) < 1e6 else f"{number:,.0f}" for number in numbers)
         sign = {"at most": "≤ ", "at least": "≥ ", "equal to": "", "between": ""}[self.direction]
-        unit = "" if self.unit == "s/s" else f" {self.unit}"
+        unit = " s for 1 s" if self.unit == "s/s" else f" {self.unit}"
         return f"{sign}{text.replace(',', ' ')}{unit}"
 
 

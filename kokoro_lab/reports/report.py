@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.reports import charts
-from kokoro_lab.reports.answer import HELD, answer, gap_words
+from kokoro_lab.reports.answer import HELD, answer
 from kokoro_lab.reports.claims import Claims, load_claims
+from kokoro_lab.reports.claims_table import SIGNS, claims_table
 from kokoro_lab.reports.evidence import Evidence
 from kokoro_lab.reports.fragments import Html, fragment, table
 from kokoro_lab.reports.listen import CLIP_S, clips
 from kokoro_lab.reports.noise import noise_lines
-from kokoro_lab.reports.resolve import VERDICTS, Resolution, resolve_all
+from kokoro_lab.reports.resolve import Resolution, resolve_all
 from kokoro_lab.reports.summary import number, spread
 from kokoro_lab.reports.theme import Figure
 from kokoro_lab.store.places import Results, results
 from kokoro_lab.sweeps.job import Job
 
 __all__ = ["Report", "open_report"]
-
-SIGNS = {
-    "met": "✓",
-    "missed": "✕",
-    "inconclusive": "?",
-    "placebo": "∅",
-    "not measurable here": "–",
-    "not measured yet": "…",
-}
-"""A sign beside each verdict, so that colour is not all that tells them apart."""
 
 TTFA_BARS = {"short": "ttfa-short-target", "medium": "ttfa-half-second-target", "long": "ttfa-long-target"}
 """Text preset -> the claim whose bar the chart of first audio shows."""
@@ -181,21 +172,12 @@ class Report:
         held = [resolution for resolution in self.resolutions if resolution.verdict in HELD]
         if not held:
             return _note("No claim could be held against the rows of this run.")
-        return self._claims(held)
+        return claims_table(self.claims, held)
 
     def claims_open(self) -> Html:
         """The claims that were not, with the reason."""
         rest = [resolution for resolution in self.resolutions if resolution.verdict not in HELD]
-        return self._claims(rest)
-
-    def _claims(self, resolutions: Sequence[Resolution]) -> Html:
-        topics = [
-            (topic, [_claim_row(self.claims, item) for item in resolutions if item.claim.topic == topic])
-            for topic in self.claims.topics()
-        ]
-        counts = Counter(resolution.verdict for resolution in resolutions)
-        summary = [(verdict, SIGNS[verdict], counts[verdict]) for verdict in VERDICTS if counts[verdict]]
-        return fragment("claims", topics=[topic for topic in topics if topic[1]], summary=summary)
+        return claims_table(self.claims, rest)
 
     def sources(self) -> Html:
         """The documents that the claims come from."""
@@ -234,43 +216,6 @@ class Report:
             "Software fingerprint": sorted(set(cells["software_id"])),
         }
         return fragment("facts", lines=lines)
-
-
-def _claim_row(claims: Claims, resolution: Resolution) -> dict[str, Any]:
-    claim, measured = resolution.claim, resolution.measured
-    gap = resolution.gap
-    interval = ""
-    if gap is not None and gap.low is not None and gap.high is not None:
-        interval = f"{number(gap.low)} to {number(gap.high)}"
-    return {
-        "id": claim.id,
-        "words": claim.words,
-        "kind": claim.kind,
-        "scenario": claim.scenario,
-        "statistic": "" if claim.statistic == "median" else claim.statistic,
-        "sources": [claims.sources[name].title for name in claim.sources],
-        "machine": claims.machine(claim),
-        "stated": claim.stated,
-        "measured": "" if measured is None else _measured(resolution),
-        "cell": resolution.cell,
-        "gap": gap_words(gap),
-        "gap_interval": interval,
-        "verdict": resolution.verdict,
-        "sign": SIGNS[resolution.verdict],
-        "reason": resolution.reason,
-    }
-
-
-def _measured(resolution: Resolution) -> str:
-    measured, unit = resolution.measured, resolution.claim.unit
-    if measured is None:
-        return ""
-    text = f"{number(measured.median)} {'s' if unit == 's/s' else unit}"
-    if resolution.claim.statistic == "p95" and measured.high is not None:
-        return f"p95 {text}, at most {number(measured.high)}"
-    if measured.low is not None and measured.high is not None:
-        return f"{text} ({number(measured.low)} to {number(measured.high)})"
-    return f"{text} (one block)"
 
 
 def _shown(make: Callable[[], Figure]) -> Figure | Html:

@@ -81,7 +81,9 @@ def block(
         repeats=() if failed else repeats,
         warmup_ms=(120.0, 101.0),
         became_steady=True,
-        load_ms={} if failed else {**load, "first_call": float(np.median(total_ms))},
+        load_ms={}
+        if failed
+        else {**load, "first_call": float(np.median(total_ms)) - (sum(load.values()) if of.state == "cold" else 0.0)},
         cold={"file_cache": "dropped", "process": "fresh"},
         rss_peak_mb=None if failed else rss_mb + 100,
         rss_steady_mb=None if failed else rss_mb,
@@ -103,7 +105,7 @@ def block(
         "result": result,
         "quiet": QuietReading(contaminated=contaminated, reason="busy" if contaminated else "", other_cpu_share=0.01),
         "gate": None if failed else GateReading(verdict=gate, reference="f" * 12, log_mel_db=0.0),
-        "started_at": f"2026-11-20T10:{number:02d}:00+00:00",
+        "started_at": f"2026-11-20T10:{number % 60:02d}:00+00:00",
         "wall_s": 3.0,
         "audio_path": audio_path,
     }

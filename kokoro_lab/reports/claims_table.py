@@ -1,0 +1,70 @@
+"""Claims as a table: what was stated, what was measured, how far apart they are, and the verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from kokoro_lab.reports.answer import gap_words
+from kokoro_lab.reports.claims import Claims
+from kokoro_lab.reports.fragments import Html, fragment
+from kokoro_lab.reports.intervals import Interval
+from kokoro_lab.reports.resolve import VERDICTS, Resolution
+from kokoro_lab.reports.summary import number
+
+__all__ = ["SIGNS", "claims_table"]
+
+SIGNS = {
+    "met": "✓",
+    "missed": "✕",
+    "inconclusive": "?",
+    "placebo": "∅",
+    "not measurable here": "–",
+    "not measured yet": "…",
+}
+"""A sign beside each verdict, so that colour is not all that tells them apart."""
+
+
+def claims_table(claims: Claims, resolutions: Sequence[Resolution]) -> Html:
+    """The resolutions by topic, under a count of their verdicts."""
+    topics = [
+        (topic, [_row(claims, item) for item in resolutions if item.claim.topic == topic]) for topic in claims.topics()
+    ]
+    counts = Counter(resolution.verdict for resolution in resolutions)
+    summary = [(verdict, SIGNS[verdict], counts[verdict]) for verdict in VERDICTS if counts[verdict]]
+    return fragment("claims", topics=[topic for topic in topics if topic[1]], summary=summary)
+
+
+def _row(claims: Claims, resolution: Resolution) -> dict[str, Any]:
+    claim = resolution.claim
+    return {
+        "id": claim.id,
+        "words": claim.words,
+        "kind": claim.kind,
+        "scenario": claim.scenario[:1].upper() + claim.scenario[1:],
+        "sources": [claims.sources[name].title for name in claim.sources],
+        "machine": claims.machine(claim),
+        "stated": claim.stated + ("" if claim.statistic == "median" else f" ({claim.statistic})"),
+        "measured": _measured(resolution),
+        "interval": _interval(resolution.measured),
+        "cell": resolution.cell,
+        "gap": gap_words(resolution.gap),
+        "gap_interval": _interval(resolution.gap),
+        "verdict": resolution.verdict,
+        "sign": SIGNS[resolution.verdict],
+        "reason": resolution.reason,
+    }
+
+
+def _measured(resolution: Resolution) -> str:
+    if resolution.measured is None:
+        return ""
+    unit = "s for 1 s" if resolution.claim.unit == "s/s" else resolution.claim.unit
+    return f"{number(resolution.measured.median)} {unit}"
+
+
+def _interval(found: Interval | None) -> str:
+    if found is None or found.high is None:
+        return ""
+    return f"at most {number(found.high)}" if found.low is None else f"{number(found.low)} to {number(found.high)}"
