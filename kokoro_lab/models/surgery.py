@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class Surgeon:
         self._arrays: dict[str, Array] = {}
         self._outputs = list(model.graph.output)
         self._made = 0
+        self._retyped: set[str] = set()
         self._index()
 
     def _index(self) -> None:
@@ -102,6 +103,10 @@ class Surgeon:
         """Make a tensor an output of the graph too."""
         self._outputs.append(helper.make_tensor_value_info(name, kind, list(shape)))
 
+    def retype(self, names: Iterable[str]) -> None:
+        """Forget the declared types of inner tensors, because they have others now."""
+        self._retyped.update(names)
+
     def finish(
         self, metadata: Mapping[str, str] | None = None, domains: Mapping[str, int] | None = None
     ) -> onnx.ModelProto:
@@ -112,7 +117,7 @@ class Surgeon:
         source = self._model.graph
         tensors = [self._tensor(name) for name in [*self._tensors, *self._arrays] if name in read]
         unique = {tensor.name: tensor for tensor in tensors}
-        made = {name for node in order for name in node.output}
+        made = {name for node in order for name in node.output} - self._retyped
         inputs = [info for info in source.input if info.name in unique or info.name not in self._initializers()]
         outputs = {info.name: info for info in self._outputs}
         graph = helper.make_graph(

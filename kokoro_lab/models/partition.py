@@ -1,0 +1,76 @@
+"""Cuts a graph of ours in two at its stages' boundaries, and gives its open dimensions fixed sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from kokoro_lab.models.architecture import Architecture
+from kokoro_lab.models.stages import boundaries
+
+__all__ = ["BOUNDARY", "between", "fixed", "split"]
+
+BOUNDARY = ("text_encoding", "frame_token", "f0", "energy", "source_spectrum")
+"""What the part before the decoder hands to the rest; durations, alignment and phase are settled there, in fp32."""
+
+
+def split(model: onnx.ModelProto, arch: Architecture) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """(front, back): tokens, style, speed -> duration and BOUNDARY; BOUNDARY and style -> audio.
+
+    Two sessions over them can overlap: the front of the next segment runs while the back of this one does.
+    """
+    front = between(model, arch, ("tokens", "style", "speed"), ("duration", *BOUNDARY))
+    return front, between(model, arch, (*BOUNDARY, "style"), ("audio",))
+
+
+def between(
+    model: onnx.ModelProto, arch: Architecture, inputs: Sequence[str], outputs: Sequence[str]
+) -> onnx.ModelProto:
+    """The part of the graph that leads from these boundary tensors to those, with the initializers it reads."""
+    graph = model.graph
+    makers = {name: index for index, node in enumerate(graph.node) for name in node.output}
+    live: set[int] = set()
+    waiting = list(outputs)
+    while waiting:
+        name = waiting.pop()
+        index = makers.get(name)
+        if name not in inputs and index is not None and index not in live:
+            live.add(index)
+            waiting += graph.node[index].input
+    nodes = [graph.node[index] for index in sorted(live)]
+    read = {name for node in nodes for name in node.input}
+    tensors = [tensor for tensor in graph.initializer if tensor.name in read]
+    held = {tensor.name for tensor in tensors}
+    table = boundaries(arch)
+    infos = [_info(table[name].name, table[name].dtype, table[name].shape) for name in inputs if name in read]
+    infos += [info for info in graph.input if info.name in held]
+    results = [_info(name, table[name].dtype, table[name].shape) for name in outputs]
+    part = helper.make_model(
+        helper.make_graph(nodes, f"{graph.name}-part", infos, results, initializer=tensors),
+        opset_imports=list(model.opset_import),
+        ir_version=model.ir_version,
+    )
+    part.producer_name = model.producer_name
+    helper.set_model_props(part, {entry.key: entry.value for entry in model.metadata_props})
+    return part
+
+
+def fixed(model: onnx.ModelProto, sizes: Mapping[str, int]) -> onnx.ModelProto:
+    """The model with named open dimensions (`T` tokens, `F` frames, ...) of inputs and outputs set to sizes.
+
+    A call then takes exactly so many tokens: padding is no way to fill up, because the model speaks it.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for info in (*result.graph.input, *result.graph.output, *result.graph.value_info):
+        for dimension in info.type.tensor_type.shape.dim:
+            if dimension.dim_param in sizes:
+                dimension.dim_value = sizes[dimension.dim_param]
+    return result
+
+
+def _info(name: str, dtype: type[np.generic], shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), list(shape))
