@@ -74,8 +74,8 @@ def _tag(words: Sequence[Token], index: int, shouting: bool) -> str:
     if lower == "to":
         return "TO"
     if lower == "used":
-        return "VBD"
-    if not shouting and len(text) > 1 and text.isupper() and text.isalpha():
+        return _used(words, index)
+    if not shouting and _capitals(word) and not any(map(_capitals, _neighbours(words, index))):
         return "NNP"
     if lower in {"a", "an", "the"}:
         return "NNP" if text == "A" and index and not _opens(words, index) else "DT"
@@ -85,6 +85,22 @@ def _tag(words: Sequence[Token], index: int, shouting: bool) -> str:
     if closed is not None:
         return {"HAVE": "VBP", "BE": "VBP"}.get(closed, closed)
     return _open_class(words, index)
+
+
+def _used(words: Sequence[Token], index: int) -> str:
+    """Tell "used to go" and "was used to the noise" from "was used to close it"."""
+    after = [word.text.lower() for word in words[index + 1 : index + 3]]
+    accustomed = len(after) == 2 and (after[1].endswith("ing") or _CLASS.get(after[1]) in {"DT", "PRP", "PRP$"})
+    return "VBN" if _before(words, index) == "BE" and not accustomed else "VBD"
+
+
+def _capitals(word: Token) -> bool:
+    return len(word.text) > 1 and word.text.isupper() and word.text.isalpha()
+
+
+def _neighbours(words: Sequence[Token], index: int) -> list[Token]:
+    """The words on both sides: capitals beside capitals are emphasis, alone they are an acronym."""
+    return [*words[max(0, index - 1) : index], *words[index + 1 : index + 2]]
 
 
 def _open_class(words: Sequence[Token], index: int) -> str:

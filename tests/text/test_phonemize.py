@@ -81,10 +81,19 @@ def test_words_with_two_pronunciations_follow_their_neighbours():
     assert "ɹəkˈɔɹd" in said("I want to record it.")
     assert "jˈuz" in said("They use it.")
     assert "jˈus" in said("It is of no use.")
+    assert "ɹˈɛd" in said("I have read it.") and "ɹˈid" in said("I will read it.")
+    assert "lˈIv" in said("the live music") and "lˈɪv" in said("they live here")
+    assert "jˈust" in said("I used to go.") and "jˈust" in said("She is used to the noise.")
+    assert "jˈuzd" in said("It was used to close the case.")
     assert said("a cat") == "ɐ kˈæt"
     assert said("plan A").endswith("ˈA")
     assert said("the end").startswith("ði")
     assert said("the cat").startswith("ðə")
+
+
+def test_capitals_alone_are_spelled_and_together_are_read():
+    assert said("met in the US today").split()[3] == "jˌuˈɛs"
+    assert said("READ THIS NOW, it is late") == "ɹˈid ðˈɪs nˈW, ɪt ɪz lˈAt"
 
 
 def test_american_and_british_differ():
