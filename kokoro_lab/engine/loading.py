@@ -97,7 +97,8 @@ def stage(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def _open_pool(model: ModelFile, config: EngineConfig) -> SessionPool:
-    settings = role_settings(config.session_settings, config.sessions, len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    settings = role_settings(config.session_settings, config.sessions, cores)
     sessions = {role: Session.open(model, wanted) for role, wanted in settings.items()}
     return SessionPool(sessions, routing=config.routing, concurrency=config.concurrency, rest_s=config.session_rest_s)
 

@@ -153,7 +153,7 @@ def test_closing_stops_the_model_inside_its_call() -> None:
 
 def test_closing_stops_onnxruntime_inside_its_call() -> None:
     with Engine.load(EngineConfig(model="tiny", primer=False)) as engine:
-        text = "and " * 400 + "end."
+        text = "and " * 120 + "end."
         whole = engine.synthesize(text).timings.infer_s
         stream = engine.stream(text)
         while not stream.timings.stages["inference"].wall_s or not stream.timings.stages["reading"].items:
@@ -203,7 +203,7 @@ def test_a_text_without_segments_ends_at_once() -> None:
 
 
 def test_the_primer_brings_the_first_sound_of_a_long_sentence_early() -> None:
-    text = "This is one long sentence that goes on and on without any comma in it " * 6 + "until it ends."
+    text = "This is one long sentence that goes on and on without any comma in it " * 4 + "until it ends."
     with Engine.load(EngineConfig(model="tiny", primer=False)) as engine:
         plain = engine.stream(text)
         list(plain)
