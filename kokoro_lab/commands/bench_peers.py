@@ -54,6 +54,8 @@ def bench_peers(
     model: Annotated[str, typer.Option(help="Model whose weights all speak with.")] = "stand-in",
     threads: Annotated[int, typer.Option(min=0, help="Of every engine; 0: as many as there are processors.")] = 0,
     text: Annotated[list[str] | None, typer.Option(help="A text preset; repeat for several.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed calls a block.")] = 2,
+    warmup_cap: Annotated[int, typer.Option(min=1, help="Most warm-up calls before them.")] = 2,
     run_id: Annotated[str | None, typer.Option(help="Name of the run; one that exists is continued.")] = None,
     install: Annotated[bool, typer.Option(help="Install the environments that are missing.")] = True,
     use_contaminated: Annotated[
@@ -69,7 +71,7 @@ def bench_peers(
     engines = list(engine or ENGINES)
     run = run_id or f"peers-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
     texts = dict(sorted(((name, preset_text(name)) for name in text or TEXTS), key=lambda item: len(item[1])))
-    cells = peer_cells(model, texts, engines, threads=threads or _processors())
+    cells = peer_cells(model, texts, engines, threads=threads or _processors(), repeats=repeats, warmup_cap=warmup_cap)
     missing = _made_ready(engines, cells, install)
     folder = results().run(run)
     measured = list(_measured(cells, folder, blocks, budget_s))

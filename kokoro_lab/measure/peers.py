@@ -148,7 +148,7 @@ def _for_upstream(file: ModelFile, voice: str, folder: Path) -> Files:
             raise KokoroLabError(f"upstream's files could not be written: {reason}")
         part.replace(target)
 
-    weights = folder / f"upstream-{STAND_IN_SEED}-{STAND_IN_REVISION}.pth"
+    weights = folder / f"upstream-{STAND_IN_SEED}.{STAND_IN_REVISION}.pth"
     if not weights.exists():
         convert("weights", weights, str(STAND_IN_SEED))
     plain = _kept(folder, "voice", ".f32", _styles(voice).astype("<f4").tobytes())
