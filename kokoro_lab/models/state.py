@@ -40,7 +40,7 @@ def fold(state: Mapping[str, Floats]) -> dict[str, Floats]:
 def _unnormalise(gain: Floats, direction: Floats) -> Floats:
     """Weight normalisation undone: g v / |v|, the norm over all axes but the first."""
     norm = np.sqrt(np.sum(np.square(direction, dtype=np.float64), axis=(1, 2), keepdims=True))
-    return (gain * (direction / norm)).astype(np.float32)
+    return np.asarray(gain * (direction / norm), np.float32)
 
 
 def _lstms(state: Mapping[str, Any]) -> list[str]:

@@ -22,6 +22,7 @@ Floats = NDArray[np.float32]
 
 MEAN_FRAMES = 2.6  # duration frames a token, 65 ms: ordinary reading speed
 DURATION_SPREAD = 0.22  # standard deviation of the log of a token's frames
+STYLE_FAN_IN = 128  # inputs of those layers
 F0_MEAN, F0_SPREAD = 170.0, 22.0  # Hz: within 100 to 250 at three deviations
 LOG_MAGNITUDE = 0.15  # of the vocoder's lowest bin: puts the output near -24 dBFS
 LOG_MAGNITUDE_TILT = -0.22  # a bin (1.2 kHz): the fall of speech's long-term spectrum, about 1.6 dB/kHz
@@ -54,9 +55,9 @@ def _generator(name: str, seed: int) -> np.random.Generator:
 
 def _draw(name: str, shape: tuple[int, ...], seed: int) -> Floats:
     rng = _generator(name, seed)
-    values = rng.standard_normal(shape, dtype=np.float32)
+    values: Floats = rng.standard_normal(shape, dtype=np.float32)
     if ".alpha" in name:
-        return np.exp(0.3 * values)
+        return np.asarray(np.exp(0.3 * values), np.float32)
     if name.endswith((".gamma", "norm.weight", "LayerNorm.weight", "layer_norm.weight")):
         return 1.0 + 0.05 * values
     if len(shape) == 1:
@@ -68,7 +69,7 @@ def _draw(name: str, shape: tuple[int, ...], seed: int) -> Floats:
 
 def _weight_gain(name: str) -> float:
     if ".fc." in name:
-        return STYLE_GAIN * 128**0.5
+        return STYLE_GAIN * float(np.sqrt(STYLE_FAN_IN))
     if "resblocks" in name or "noise_res" in name:
         return RESIDUAL_GAIN
     if "attention.dense" in name or "ffn_output" in name:
@@ -98,7 +99,7 @@ def _gain(direction: Floats, rng: np.random.Generator) -> Floats:
     Near the direction's own norm, but not equal to it, so that folding has work to do.
     """
     norm = np.sqrt(np.sum(np.square(direction), axis=(1, 2), keepdims=True))
-    return (norm * rng.uniform(0.9, 1.1, norm.shape)).astype(np.float32)
+    return np.asarray(norm * rng.uniform(0.9, 1.1, norm.shape), np.float32)
 
 
 def _shape_durations(state: dict[str, Floats], arch: Architecture, rng: np.random.Generator) -> None:
