@@ -1,1 +1,7 @@
 """Optional compiled operators: faster convolutions for the part of Kokoro behind the harmonic source."""
+
+from __future__ import annotations
+
+from kokoro_lab.kernels.library import Choice, choose, facts, register
+
+__all__ = ["Choice", "choose", "facts", "register"]

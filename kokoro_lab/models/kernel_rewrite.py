@@ -109,7 +109,8 @@ class _Arrays(dict[str, NDArray[Any]]):
         self._tensors = tensors
 
     def __missing__(self, name: str) -> NDArray[Any]:
-        return numpy_helper.to_array(self._tensors[name])
+        array: NDArray[Any] = numpy_helper.to_array(self._tensors[name])
+        return array
 
     def __contains__(self, name: object) -> bool:
         return name in self._tensors

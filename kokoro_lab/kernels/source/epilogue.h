@@ -15,6 +15,7 @@ struct Output {
   float* data;
   int64_t rows;      // of the output, the reflected one not counted
   int64_t channels;  // of the output
+  bool plain = true;  // a row a step: one phase, nothing trimmed, nothing reflected
   int64_t phases = 1;
   int64_t trim = 0;
   bool reflect = false;  // put a copy of row 1 before row 0 (a reflecting pad of one on the left)
@@ -54,7 +55,7 @@ class Column {
   // The first `count` of the outputs y of steps first, first + stride, ...
   template <int tile>
   void put(Sums& sums, int64_t first, int64_t stride, int64_t count, const Vec* y) const {
-    if (valid_ < kLanes || out_.phases > 1 || out_.reflect) {
+    if (valid_ < kLanes || !out_.plain) {
       for (int i = 0; i < tile && i < count; ++i) place(sums, first + i * stride, y[i]);
       return;
     }

@@ -129,6 +129,7 @@ class Operator {
     Output& out = call.output;
     out.rows = rows.count == 0 && upsampling ? 0 : out_rows;
     out.channels = channels_;
+    out.plain = !upsampling;
     out.phases = phases_;
     out.trim = trim_;
     out.reflect = reflect_;

@@ -1,0 +1,5 @@
+"""`python -m kokoro_lab.kernels` compiles the operators."""
+
+from kokoro_lab.kernels.build import main
+
+raise SystemExit(main())
