@@ -9,7 +9,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from kokoro_lab.commands.environments import app
 from kokoro_lab.errors import BusyError, InputError, KokoroLabError
 from kokoro_lab.measure import environments, recipes
 from kokoro_lab.measure.cell import Cell
@@ -224,3 +226,26 @@ def test_the_environment_is_part_of_a_cells_identity() -> None:
     assert Cell("tiny", "Hi").id != Cell("tiny", "Hi", environment="cage").id
     cell = Cell("tiny", "Hi", environment="cage")
     assert Cell.from_dict(json.loads(json.dumps(cell.as_dict()))) == cell
+
+
+def test_the_commands_list_add_and_remove(shop: Path) -> None:
+    write(shop, "bare")
+
+    def ask(*arguments: str) -> dict[str, list[dict[str, object]]]:
+        done = CliRunner().invoke(app, [*arguments, "--json"])
+        assert done.exit_code == 0, done.output
+        document: dict[str, list[dict[str, object]]] = json.loads(done.stdout)
+        return document
+
+    (before,) = ask("list")["environments"]
+    assert (before["name"], before["status"], before["packages"]) == ("bare", "not installed", 0)
+    (added,) = ask("add", "bare")["environments"]
+    assert added["status"] == "installed"
+    assert added["installed_from_sha256"] == added["recipe_sha256"]
+    (removed,) = ask("remove", "bare")["removed"]
+    assert not Path(str(removed["folder"])).exists()
+
+
+def test_the_commands_errors_are_ours(shop: Path) -> None:
+    for command in ("add", "remove"):
+        assert isinstance(CliRunner().invoke(app, [command, "nobody"]).exception, InputError)

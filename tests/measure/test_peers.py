@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 
 from kokoro_lab import Engine, EngineConfig
+from kokoro_lab.commands.bench_peers import bench_peers
 from kokoro_lab.errors import KokoroLabError, SettingError
 from kokoro_lab.measure import environments, peers
 from kokoro_lab.measure.adapters import adapter_for
@@ -25,6 +26,7 @@ from kokoro_lab.measure.peertable import ALL, OURS, PeerRow, peer_cells, peer_ro
 from kokoro_lab.measure.recipes import recipe
 from kokoro_lab.models.catalog import resolve
 from kokoro_lab.models.voices import load_voice
+from kokoro_lab.store import Store
 
 ONE = "Hello world!"
 TWO = "Hello world! The train is late."
@@ -253,6 +255,29 @@ def test_a_peer_that_did_not_run_is_there_with_the_reason() -> None:
 def test_without_ours_there_is_no_table() -> None:
     with pytest.raises(ValueError, match="nothing to compare"):
         peer_rows([one for one in measured(1.0) if one.cell.environment])
+
+
+@pytest.mark.slow
+def test_bench_peers_stores_its_blocks_and_its_table(
+    installed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KOKORO_LAB_RESULTS", str(tmp_path))
+    monkeypatch.setenv("KOKORO_LAB_LOCK", str(tmp_path / "lock"))
+    (environments_folder() / "sherpa-onnx").mkdir(exist_ok=True)  # one that cannot run: half of it is there
+    asked = {"engine": ["kokoro-onnx", "sherpa-onnx"], "text": ["ultra-short", "hello"], "model": "tiny", "blocks": 1}
+    options = {"budget_s": 600.0, "threads": 1, "repeats": 1, "warmup_cap": 1, "install": False, "as_json": True}
+    bench_peers(**asked, **options, use_contaminated=True, run_id="r")  # type: ignore[arg-type]
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads((tmp_path / "runs" / "r" / "peers.json").read_text())
+    assert document["model"]["architecture"] == "tiny"
+    found = {(one["engine"], one["figure"], one["text"]): one for one in document["rows"]}
+    assert found["kokoro-onnx", "RTF", "hello"]["ratio"] > 0
+    assert found["kokoro-onnx", "RTF", "hello"]["gate"] == "equivalent"
+    assert "sherpa-onnx' is incomplete" in found["sherpa-onnx", "RTF", "hello"]["note"]
+    kept = Store(tmp_path / "tables").done("r")
+    assert len(kept) == document["blocks"] == 12
+    bench_peers(**asked, **options, use_contaminated=True, run_id="r")  # type: ignore[arg-type]
+    assert json.loads(capsys.readouterr().out)["rows"] == document["rows"], "a run that is done is not measured again"
 
 
 def _quiet() -> onnxruntime.SessionOptions:
