@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from kokoro_lab.commands.console import notice, print_json, print_table
-from kokoro_lab.errors import KokoroLabError, NothingMeasuredError
+from kokoro_lab.errors import InputError, KokoroLabError, NothingMeasuredError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from kokoro_lab.measure.cell import Block, Cell
     from kokoro_lab.measure.sampling import Event
 
-__all__ = ["app", "bench_peers"]
+__all__ = ["app", "bench_peers", "read_table"]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
+TABLE = "peers.json"
 COLUMNS = (
     "engine",
     "figure",
@@ -89,7 +90,7 @@ def bench_peers(
         "missing": missing,
         "rows": rows,
     }
-    path = folder / "peers.json"
+    path = folder / TABLE
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
     if as_json:
         print_json(document)
@@ -98,6 +99,18 @@ def bench_peers(
     for name, reason in missing.items():
         notice(f"{name} is not in the table: {reason}")
     notice(f"The table is in {path}; {document['contaminated']} of {len(measured)} blocks were contaminated")
+
+
+def read_table(run: str = "") -> dict[str, Any]:
+    """The table of one run, of the newest one when `run` is empty. Raises InputError when there is none."""
+    from kokoro_lab.store.places import results
+
+    places = [results().run(run) / TABLE] if run else results().runs.glob(f"*/{TABLE}")
+    found = sorted((path for path in places if path.is_file()), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise InputError(f"there is no peers' table{f' of run {run!r}' if run else ''} yet; make one: make bench-peers")
+    table: dict[str, Any] = json.loads(found[-1].read_text(encoding="utf-8"))
+    return table
 
 
 def _processors() -> int:
