@@ -43,6 +43,7 @@ COLUMNS = (
     "verdict",
     "pairs",
     "gate",
+    "status",
     "contaminated",
 )
 

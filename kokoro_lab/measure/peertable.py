@@ -9,8 +9,8 @@ peers' none, for they are given the phonemes.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from kokoro_lab.measure.adapters import ADAPTERS
 from kokoro_lab.measure.cell import Block, Cell
@@ -50,7 +50,10 @@ class PeerRow:
     """Blocks of this figure that were not measured in quiet."""
     gate: str = "none"
     """What the audio gate said of it: equivalent, close, different."""
+    status: str = "ok"
+    """The worst of its blocks; partial: the figure is not the provider's alone."""
     note: str = ""
+    """Why there is no figure, what share of the work was the provider's, or what the verdict rests on."""
 
 
 @dataclass(frozen=True)
@@ -161,12 +164,16 @@ class _Measured:
         pairings = {
             engine: pair_up(values[OURS], values[engine], use_contaminated=use_contaminated) for engine in others
         }
-        invalid = {engine: "its audio is different" for engine in others if _gate(chosen[engine]) == "different"}
+        invalid = {engine: "its audio is different" for engine in others if _other_speech(chosen[engine])}
         judged = compare_all(pairings, invalid=invalid)
         return [
             _row(engine, figure, chosen[engine], values[engine], judged.get(engine))
             for engine in (OURS, *sorted(others))
         ]
+
+
+def _other_speech(blocks: Sequence[Block]) -> bool:
+    return any(block.gate is not None and block.gate.verdict == "different" for block in blocks)
 
 
 def _blocks(figure: _Figure, blocks: Sequence[Block]) -> list[Block]:
@@ -191,33 +198,24 @@ def _value(figure: _Figure, block: Block) -> BlockValue | None:
 def _row(
     engine: str, figure: _Figure, blocks: Sequence[Block], values: Sequence[BlockValue], judged: Comparison | None
 ) -> PeerRow:
-    text = figure.texts[0] if len(figure.texts) == 1 else ALL
-    noisy = sum(block.quiet.contaminated for block in blocks)
-    gate = _gate(blocks)
-    if not values:
-        reasons = [block.result.error for block in blocks if block.result.error]
-        return PeerRow(engine, figure.name, text, figure.unit, None, gate=gate, note=reasons[-1] if reasons else "")
-    value = statistics.median(one.value for one in values)
-    if judged is None:
-        return PeerRow(engine, figure.name, text, figure.unit, value, contaminated=noisy, gate=gate)
-    return PeerRow(
+    errors = [block.result.error for block in blocks if block.result.error]
+    row = PeerRow(
         engine,
         figure.name,
-        text,
+        figure.texts[0] if len(figure.texts) == 1 else ALL,
         figure.unit,
-        value,
-        judged.ratio,
-        judged.low,
-        judged.high,
-        judged.verdict,
-        judged.pairs,
-        noisy,
-        gate,
-        judged.reason,
+        statistics.median(one.value for one in values) if values else None,
+        contaminated=sum(block.quiet.contaminated for block in blocks),
+        gate=_worst(("different", "close", "equivalent"), [block.gate.verdict for block in blocks if block.gate]),
+        status=_worst(("error", "unavailable", "partial", "ok"), [block.result.status for block in blocks]),
+        note=errors[-1] if errors else judged.reason if judged else "",
+    )
+    if judged is None or not values:
+        return row
+    return replace(
+        row, ratio=judged.ratio, low=judged.low, high=judged.high, verdict=judged.verdict, pairs=judged.pairs
     )
 
 
-def _gate(blocks: Sequence[Block]) -> str:
-    """The worst verdict of the audio gate."""
-    found = {block.gate.verdict for block in blocks if block.gate is not None}
-    return next((verdict for verdict in ("different", "close", "equivalent") if verdict in found), "none")
+def _worst(order: Sequence[str], found: Collection[str]) -> str:
+    return next((word for word in order if word in found), "none")

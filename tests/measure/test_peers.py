@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 
 from kokoro_lab import Engine, EngineConfig
+from kokoro_lab.audio.compare import gate
 from kokoro_lab.commands.bench_peers import bench_peers
 from kokoro_lab.errors import KokoroLabError, SettingError
 from kokoro_lab.measure import environments, peers
@@ -67,6 +68,13 @@ def test_the_peer_speaks_our_samples_bit_for_bit(home: Path, tmp_path: Path, str
     peer.speak([sentence.phonemes for sentence in manifest.utterances[ONE]], 1.0, heard.append, stream=stream)
     peer.close()
     assert np.array_equal(np.concatenate(heard), ours(ONE))
+
+
+def test_two_sentences_are_the_same_speech_but_for_our_fades(installed: None, tmp_path: Path) -> None:
+    launched = launch(replace(PEER, text=TWO), tmp_path)
+    assert launched.audio is not None
+    verdict = gate(ours(TWO), np.load(launched.audio))
+    assert verdict.verdict == "equivalent", verdict.reasons
 
 
 @pytest.mark.parametrize("delivery", ["whole", "stream"])
@@ -250,6 +258,17 @@ def test_a_peer_that_did_not_run_is_there_with_the_reason() -> None:
     peer = row(peer_rows(found), "kokoro-onnx", "RTF", "hello")
     assert (peer.value, peer.ratio) == (None, None)
     assert "not installed" in peer.note
+
+
+def test_a_provider_that_took_a_part_says_so_beside_its_figure() -> None:
+    sentence = "openvino took 99% of the nodes."
+    found = [
+        replace(one, result=replace(one.result, status="partial", error=sentence)) if one.cell.environment else one
+        for one in measured(1.5)
+    ]
+    peer = row(peer_rows(found), "kokoro-onnx", "RTF", "hello")
+    assert (peer.status, peer.note) == ("partial", sentence)
+    assert peer.ratio is not None
 
 
 def test_without_ours_there_is_no_table() -> None:

@@ -1,4 +1,7 @@
-"""kokoro-onnx: phonemes in batches of up to 510, an asynchronous generator for streaming."""
+"""kokoro-onnx: it joins sentences into model calls of up to 510 phonemes; an asynchronous generator for streaming.
+
+Streaming is measured as it does it, whole texts sentence by sentence: the same speech as everybody's.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,12 @@ class _KokoroOnnx:
         self._kokoro, self._voice = kokoro, voice
 
     def speak(self, sentences: Sequence[str], speed: float, hear: Hear, *, stream: bool) -> None:
-        """It joins the sentences and cuts them itself, at punctuation."""
-        phonemes = " ".join(sentences)
         if stream:
-            asyncio.run(self._stream(phonemes, speed, hear))
+            asyncio.run(self._stream(" ".join(sentences), speed, hear))
             return
-        samples, _ = self._kokoro.create(phonemes, voice=self._voice, speed=speed, **AS_IT_IS)
-        hear(samples)
+        results = [self._kokoro.create(one, voice=self._voice, speed=speed, **AS_IT_IS)[0] for one in sentences]
+        for samples in results:
+            hear(samples)
 
     async def _stream(self, phonemes: str, speed: float, hear: Hear) -> None:
         async for samples, _ in self._kokoro.create_stream(phonemes, voice=self._voice, speed=speed, **AS_IT_IS):
