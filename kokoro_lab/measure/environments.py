@@ -34,6 +34,7 @@ Status = Literal["installed", "outdated", "incomplete", "not installed"]
 Notice = Callable[[str], None]
 
 MARK = "environment.json"
+NAME = "KOKORO_LAB_ENVIRONMENT"  # variable that tells a process inside which recipe it runs from, for its record
 PACKAGE = Path(__file__).resolve().parent.parent
 PIP = ("install", "--no-deps", "--no-input", "--disable-pip-version-check", "--progress-bar", "off")
 TOLD = (
@@ -136,7 +137,12 @@ def inside(name: str, command: Sequence[str], scratch: Path) -> tuple[list[str],
     shelf = scratch / "path"
     shelf.mkdir()
     (shelf / PACKAGE.name).symlink_to(PACKAGE, target_is_directory=True)
-    variables = {"PYTHONPATH": str(shelf), "PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1"}
+    variables = {
+        "PYTHONPATH": str(shelf),
+        "PYTHONSAFEPATH": "1",
+        "PYTHONNOUSERSITE": "1",
+        NAME: f"{name} {found.recipe_sha256[:12]}",
+    }
     return [str(found.python), *command[1:]], variables
 
 

@@ -171,6 +171,8 @@ def _versions() -> dict[str, str]:
     for name in ("numpy", "onnxruntime"):
         if name in sys.modules:
             found[name] = str(sys.modules[name].__version__)
+    if inside := os.environ.get("KOKORO_LAB_ENVIRONMENT"):
+        found["environment"] = inside
     return found
 
 

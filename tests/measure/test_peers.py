@@ -84,6 +84,7 @@ def test_the_worker_measures_a_peer(installed: None, tmp_path: Path, delivery: s
     assert (result.status, result.error) == ("ok", "")
     assert len(result.repeats) == 2
     assert result.versions["kokoro-onnx"] == "0.6.1"
+    assert result.versions["environment"] == f"kokoro-onnx {recipe('kokoro-onnx').sha256[:12]}"
     assert result.foreign_modules == ()
     assert result.model is not None
     assert (result.model.sha256, result.model.architecture) == (resolve("tiny").sha256, "tiny")
