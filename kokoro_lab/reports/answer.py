@@ -70,7 +70,8 @@ def answer(evidence: Evidence, resolutions: Sequence[Resolution]) -> Answer:
         _absent(evidence),
         _disturbed(evidence),
     ]
-    return Answer(_headline(evidence, resolutions), [text for text in sentences if text], _tiles(evidence, resolutions))
+    tiles = [] if evidence.tiny else _tiles(evidence, resolutions)
+    return Answer(_headline(evidence, resolutions), [text for text in sentences if text], tiles)
 
 
 def gap_words(gap: Interval | None) -> str:
@@ -85,7 +86,9 @@ def _headline(evidence: Evidence, resolutions: Sequence[Resolution]) -> str:
         return "The chain works. Speed was not measured: the tiny model ran."
     figures = [figure for figure in cell_figures(evidence, "ttfa_ms") if figure.ranked == "equivalent"]
     if not figures:
-        return "Nothing can be ranked: no warm cell was undisturbed and sounds like its reference."
+        disturbed = bool(evidence.samples["contaminated"].all())
+        why = "other processes disturbed every block" if disturbed else "no undisturbed warm cell has equivalent audio"
+        return f"Nothing can be ranked: {why}." + (" Measure again on a quiet machine." if disturbed else "")
     last = best(figures, figures[-1].text_preset) or figures[-1]
     heard = f"a text of {last.characters} characters is heard after {_duration(last.measured.median)}"
     rtf = best(cell_figures(evidence, "rtf"), last.text_preset)

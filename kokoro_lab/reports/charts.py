@@ -37,7 +37,8 @@ LOAD_STAGES = {
 }
 ROW_HEIGHT = 30  # px, one cell in a chart
 BAR_HEIGHT = 34  # px
-TEXT_ROOM = 95  # px, kept free on the right for a number and a word
+TEXT_ROOM = 90  # px, kept free on the right for a number
+NOTE_ROOM = 80  # px, and for a word that says why it is not ranked
 CHARACTER = 6.9  # px, a generous width of one character of a label at 12 px
 
 
@@ -72,7 +73,7 @@ def stages_figure(evidence: Evidence) -> Figure:
         means = counted.groupby(["cell_id", "block"])[list(STAGES)].mean().mean()
         lines.append((f"{preset}, {chosen.label}", {name: float(means[key]) for key, name in STAGES.items()}))
     share = sum(parts["model"] for _, parts in lines) / sum(sum(parts.values()) for _, parts in lines)
-    title = f"The model takes {100 * share:.0f} % of a call"
+    title = f"The model takes {'over 99' if share > 0.99 else f'{100 * share:.0f}'} % of a call"
     return _stack(lines, list(STAGES.values()), title, "mean time of one call, ms", "stage")
 
 
@@ -109,11 +110,12 @@ def _dots(
     ends = [end for f in figures for end in (f.measured.low, f.measured.high, f.measured.median) if end is not None]
     ends += [*points["value"], *(bars[name] for name in presets if name in bars)]
     space = _label_space([figure.label for figure in figures])
+    written = TEXT_ROOM + (NOTE_ROOM if any(figure.note for figure in figures) else 0)
     colours = {name: SERIES[at % len(SERIES)] for at, name in enumerate(dict.fromkeys(f.provider for f in figures))}
 
     def chart(width: int) -> Picture:
         plot = _plot(width, space)
-        domain, ticks = (_log_axis if log else _linear_axis)(min(ends), max(ends), room=plot / (plot - TEXT_ROOM))
+        domain, ticks = (_log_axis if log else _linear_axis)(min(ends), max(ends), room=plot / (plot - written))
         scale = alt.Scale(type="log" if log else "linear", domain=domain, nice=False)
         panels = []
         for at, (preset, characters) in enumerate(presets.items()):

@@ -33,7 +33,8 @@ def claims_table(claims: Claims, resolutions: Sequence[Resolution]) -> Html:
     ]
     counts = Counter(resolution.verdict for resolution in resolutions)
     summary = [(verdict, SIGNS[verdict], counts[verdict]) for verdict in VERDICTS if counts[verdict]]
-    return fragment("claims", topics=[topic for topic in topics if topic[1]], summary=summary)
+    held = any(resolution.measured is not None for resolution in resolutions)
+    return fragment("claims", topics=[topic for topic in topics if topic[1]], summary=summary, held=held)
 
 
 def _row(claims: Claims, resolution: Resolution) -> dict[str, Any]:

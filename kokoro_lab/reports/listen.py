@@ -15,6 +15,7 @@ from kokoro_lab.reports.evidence import Evidence
 __all__ = ["CLIP_S", "Clip", "clips"]
 
 CLIP_S = 6.0  # s, enough to hear a difference; a minute of speech in each of thirty players would make a heavy page
+LEAST_DB = 0.01  # dB, below which a distance is that of rounding
 FADE_S = 0.05  # s, so that a cut clip does not click
 
 GATES = {
@@ -76,7 +77,7 @@ def _words(row: dict[str, Any]) -> str:
     words = [GATES[str(row["gate"])]]
     distance = row["gate_log_mel_db"]
     if distance is not None and not np.isnan(distance):
-        words.append(f"log-mel distance {distance:.2g} dB")
+        words.append(f"log-mel distance {f'{distance:.2f}' if distance >= LEAST_DB else f'under {LEAST_DB}'} dB")
     return "; ".join([*words, *[str(reason).rstrip(".") for reason in row["gate_reasons"]]])
 
 

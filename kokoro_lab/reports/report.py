@@ -139,7 +139,7 @@ class Report:
                     "ran": str(ran) or "nothing",
                     "status": str(status),
                     "nodes": ", ".join(f"{name} {count}" for name, count in nodes.items()) or "none",
-                    "share": "none" if share is None or share != share else f"{100 * float(share):.0f} %",
+                    "share": "none" if share is None or share != share else f"{100 * float(share):.0f}\u00a0%",
                     "blocks": str(len(group)),
                     "why": " ".join(sorted(set(group["error"]) - {""})) or "–",
                 }
