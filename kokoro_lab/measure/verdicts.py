@@ -14,7 +14,17 @@ from kokoro_lab.measure.cell import Block, Cell
 from kokoro_lab.measure.noise import NoiseFloor, noise_floor
 from kokoro_lab.measure.statistics import BlockValue, Comparison, Pairing, block_value, compare, compare_all, pair_up
 
-__all__ = ["CellVerdict", "GateVerdict", "RunVerdicts", "Twin", "counterparts", "judge_run", "with_twins"]
+__all__ = [
+    "CellVerdict",
+    "GateVerdict",
+    "RunVerdicts",
+    "Twin",
+    "counterparts",
+    "judge_run",
+    "why_invalid",
+    "with_twins",
+    "worst_gate",
+]
 
 GateVerdict = Literal["equivalent", "close", "different", "none"]
 
@@ -92,17 +102,19 @@ def judge_run(blocks: Iterable[Block], figure: str = "total_ms") -> RunVerdicts:
     for cell, base in counterparts(by_cell).items():
         made = pair_up(values[base], values[cell])
         if _plain(cell) == _plain(base):
-            twins.append(Twin(cell, _text(cell), compare(made, invalid=_invalid(by_cell[cell]))))
+            twins.append(Twin(cell, _text(cell), compare(made, invalid=why_invalid(by_cell[cell]))))
         else:
             pairings[cell.id] = made
             sides[cell.id] = (cell, base)
     invalid = {
-        name: why for name, (cell, base) in sides.items() if (why := _invalid(by_cell[cell]) or _invalid(by_cell[base]))
+        name: why
+        for name, (cell, base) in sides.items()
+        if (why := why_invalid(by_cell[cell]) or why_invalid(by_cell[base]))
     }
     judged = compare_all(pairings, invalid=invalid)
     return RunVerdicts(
         figure,
-        tuple(CellVerdict(cell, base, _gate(by_cell[cell]), judged[name]) for name, (cell, base) in sides.items()),
+        tuple(CellVerdict(cell, base, worst_gate(by_cell[cell]), judged[name]) for name, (cell, base) in sides.items()),
         _noise(values),
         tuple(twins),
     )
@@ -142,7 +154,8 @@ def _plain(cell: Cell) -> Cell:
     return replace(_unscheduled(cell), replica=0)
 
 
-def _gate(blocks: Sequence[Block]) -> GateVerdict:
+def worst_gate(blocks: Sequence[Block]) -> GateVerdict:
+    """The worst that the gate said of a cell's blocks; none: not one was gated."""
     found = {block.gate.verdict for block in blocks if block.gate is not None}
     for verdict in ("different", "close", "equivalent"):
         if verdict in found:
@@ -150,7 +163,7 @@ def _gate(blocks: Sequence[Block]) -> GateVerdict:
     return "none"
 
 
-def _invalid(blocks: Sequence[Block]) -> str:
+def why_invalid(blocks: Sequence[Block]) -> str:
     """Why a cell must not be judged; empty when it may."""
     for status, sentence in (
         ("unavailable", "Its provider did not run."),
@@ -162,7 +175,7 @@ def _invalid(blocks: Sequence[Block]) -> str:
         return "None of its blocks was measured."
     if any(block.result.foreign_modules for block in blocks):
         return "Its process had modules loaded that are not the engine's."
-    verdict = _gate(blocks)
+    verdict = worst_gate(blocks)
     if verdict == "different":
         return "Its audio is different."
     return "Its audio was never gated." if verdict == "none" else ""

@@ -131,9 +131,30 @@ class Store:
             self._tables["notebooks"].append(arrow_rows(TABLES["notebooks"], [row]), note={"run_id": run_id})
         return attempt
 
-    def append_verdicts(self, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Keep verdicts, keyed by run, both cells and metric; False when all of them are there."""
-        return self._append_new("verdicts", rows)
+    def keep_verdicts(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Keep verdicts of one run, one a pair of cells and metric; returns how many rows are new or say something new.
+
+        A verdict that is there and was made from the same blocks (`evidence` in its details) stays as it is; one that
+        was made from others is replaced, in the same commit that adds what is new.
+        """
+        table, schema = self._tables["verdicts"], TABLES["verdicts"]
+        keys = list(schema.key)
+        with self._writing():
+            kept = {tuple(row[name] for name in keys): row for row in table.read([("run_id", "=", run_id)]).to_pylist()}
+            fresh = {}
+            for row in rows:
+                known = kept.get(tuple(row[name] for name in keys))
+                if known is None or json.loads(known["details"]).get("evidence") != row["details"].get("evidence"):
+                    fresh[tuple(row[name] for name in keys)] = row
+            if not fresh:
+                return 0
+            added = arrow_rows(schema, list(fresh.values()))
+            if fresh.keys().isdisjoint(kept):
+                table.append(added, note={"run_id": run_id})
+            else:
+                others = pa.Table.from_pylist([row for key, row in kept.items() if key not in fresh], added.schema)
+                table.replace(pa.concat_tables([others, added]), {"run_id": run_id}, note={"run_id": run_id})
+        return len(fresh)
 
     def done(self, run_id: str) -> set[tuple[str, int]]:
         """(cell id, block) of every block that is kept, whatever its status."""

@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from kokoro_lab.errors import KokoroLabError, PlanError
 from kokoro_lab.measure.cell import Arrivals, Cell, Delivery, State
+from kokoro_lab.measure.verdicts import with_twins
 from kokoro_lab.models.catalog import default_model
 from kokoro_lab.runtime.providers import parse
 from kokoro_lab.store.places import results
@@ -132,6 +133,10 @@ class Job(Sampling):
     """Seed of the order in which cells are measured."""
     retries: Annotated[int, Field(ge=0)] = 1
     """How often a contaminated block is measured again."""
+    twins: bool = False
+    """Whether the reference cells of the shortest and the longest text are measured twice, as A/A pairs."""
+    adaptive: bool = False
+    """Whether the measuring may end before its blocks and its budget do: when every comparison is decided."""
     results: Path
     """The results folder: tables and runs are in it."""
 
@@ -179,12 +184,13 @@ class Job(Sampling):
                 wrong.append(f"text {key[0][:40]!r} needs one cell on the CPU, which the others are compared with")
         if wrong:
             raise PlanError(f"Notebook {self.notebook} cannot be planned: {'; '.join(dict.fromkeys(wrong))}.")
-        return [
+        marked = [
             PlannedCell(
                 replace(planned.cell, reference=references[planned.cell.gate_key] == planned.cell.id), planned.blocks
             )
             for planned in found.values()
         ]
+        return marked + _twins(marked) if self.twins else marked
 
     def _cell(self, group: Group, levels: dict[str, Any]) -> Cell:
         preset = levels.pop("text")
@@ -243,6 +249,13 @@ def mistakes(error: ValidationError) -> list[str]:
         where = ".".join(str(part) for part in item["loc"]) or "the whole file"
         found.append(f"{where}: {item['msg'].removeprefix('Value error, ')}")
     return found
+
+
+def _twins(planned: list[PlannedCell]) -> list[PlannedCell]:
+    """The A/A twins that these cells lack, each with as many blocks as the cell it repeats."""
+    blocks = {item.cell: item.blocks for item in planned}
+    added = with_twins([item.cell for item in planned])[len(planned) :]
+    return [PlannedCell(twin, blocks[replace(twin, replica=0, reference=True)]) for twin in added]
 
 
 def _checked(check: Any) -> Any:

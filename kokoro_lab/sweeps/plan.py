@@ -12,6 +12,9 @@
           - {text: [short, medium], intra_op_threads: [1, 2]}
           - {text: short, state: cold, blocks: 4}
 
+With `adaptive: true` a notebook's measuring ends when its comparisons are decided, with `twins: true` it measures A/A
+pairs at its shortest and longest text; either may also be said of one notebook.
+
 A group is a cross product; its fields are those of `job.Group`. Blocks, repeats and warmup_cap hold for what is
 below them. A notebook without a budget of its own gets an equal share of what the others leave.
 """
@@ -42,6 +45,9 @@ class NotebookPlan(Sampling):
     groups: Annotated[list[Group], Field(min_length=1)]
     budget_s: Annotated[float, Field(gt=0)] | None = None
     retries: Annotated[int, Field(ge=0)] = 1
+    twins: bool | None = None
+    """As in `Plan`; left out: what the plan says."""
+    adaptive: bool | None = None
 
 
 class Plan(BaseModel):
@@ -54,6 +60,10 @@ class Plan(BaseModel):
     budget_s: Annotated[float, Field(gt=0)]
     seed: int = 0
     model: str = "default"
+    twins: bool = False
+    """Measure the reference cells of each notebook's shortest and longest text twice, as A/A pairs."""
+    adaptive: bool = False
+    """End each notebook's measuring when its comparisons are decided; blocks and budget are then upper limits."""
     notebooks: Annotated[list[NotebookPlan], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -89,6 +99,8 @@ class Plan(BaseModel):
                 notebook=part.notebook,
                 groups=part.groups,
                 retries=part.retries,
+                twins=self.twins if part.twins is None else part.twins,
+                adaptive=self.adaptive if part.adaptive is None else part.adaptive,
                 blocks=part.blocks,
                 repeats=part.repeats,
                 warmup_cap=part.warmup_cap,

@@ -21,7 +21,8 @@ class Progress:
     """One event of a run."""
 
     kind: str
-    """plan, start, finished, retry, budget, enough: as `measure.sampling` has them, and plan before the first."""
+    """start, finished, retry, budget, enough: as `measure.sampling` has them; plan before the first of them, and spent
+    after the last block of an adaptive run that is not decided."""
     done: int
     """Blocks that are kept."""
     total: int

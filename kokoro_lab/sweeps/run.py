@@ -1,4 +1,4 @@
-"""Measure one job: its cells through sampling into the store, one commit a block.
+"""Measure one job: its cells through sampling into the store, one commit a block; at its end, the verdicts.
 
 Called in the notebook's process, which only asks and waits; the timing is done in the worker processes that
 sampling starts.
@@ -13,20 +13,26 @@ from collections import Counter
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.measure import fingerprint
+from kokoro_lab.measure.adaptive import Evidence
 from kokoro_lab.measure.cell import Block, ModelReading
 from kokoro_lab.measure.launch import WORKER_COMMAND
 from kokoro_lab.measure.sampling import Event, sample
 from kokoro_lab.models.catalog import resolve
 from kokoro_lab.store import RunRecord, Store
+from kokoro_lab.store.blocks import stored_blocks
 from kokoro_lab.store.places import Results
+from kokoro_lab.sweeps.conclude import conclude
 from kokoro_lab.sweeps.job import Job, PlannedCell
 from kokoro_lab.sweeps.progress import Listener, Progress, ProgressFile, cell_label
 
-__all__ = ["RunSummary", "measure", "progress_path"]
+__all__ = ["Ended", "RunSummary", "measure", "progress_path"]
+
+Ended = Literal["complete", "budget", "decided"]
+"""How the measuring ended: with the last block of the plan, with its seconds, or since every comparison is decided."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class RunSummary:
     """Status -> blocks, of those that this call measured."""
     stopped: str = ""
     """Why the plan was not measured to its end (the budget, or enough evidence); empty when it was."""
+    ended: Ended = "complete"
+    verdicts: int = 0
+    """Rows that this call wrote to the table of verdicts; none when nothing new is to be said."""
     seconds: float = 0.0
 
     @property
@@ -90,14 +99,22 @@ def measure(
     tell(Progress("plan", len(keys & done), len(keys)))
 
     measured: list[Block] = []
+    evidence = Evidence(stored_blocks(store, job.run_id, mine)) if job.adaptive else None
+    ended: Ended = "complete"
     stopped = ""
 
     def on_event(event: Event) -> None:
-        nonlocal stopped
-        if event.kind in ("budget", "enough"):
-            stopped = event.message
+        nonlocal ended, stopped
+        words = f"{cell_label(event.cell)}: {event.message}" if event.cell else event.message
+        if event.kind == "budget":
+            ended = "budget"
+            words += " The comparisons are not all decided." if evidence else ""
+        elif event.kind == "enough":
+            ended = "decided"
+            words = f"Decided within the budget: {words}"
+        if ended != "complete":
+            stopped = stopped or words
         if event.kind != "finished":
-            words = f"{cell_label(event.cell)}: {event.message}" if event.cell else event.message
             tell(Progress(event.kind, len(keys & done), len(keys), words))
 
     if not keys <= done:
@@ -109,6 +126,7 @@ def measure(
             done=done,
             budget_s=max(0.0, job.budget_s - _spent_s(store, job.run_id, mine)),
             on_event=on_event,
+            enough=evidence.enough if evidence else None,
             retries=job.retries,
             worker_command=worker_command,
             lock=lock,
@@ -119,9 +137,14 @@ def measure(
                 store.append_block(record, block)
                 done.add(block.key)
                 measured.append(block)
+                if evidence:
+                    evidence.add(block)
                 words = cell_label(block.cell) + (f": {block.result.error}" if block.result.error else "")
                 tell(Progress("finished", len(keys & done), len(keys), words, block.result.status))
         store.compact(job.run_id)
+        if evidence and ended == "complete":
+            stopped = "Every block of the plan is measured; the comparisons are not all decided."
+            tell(Progress("spent", len(keys & done), len(keys), stopped))
     return RunSummary(
         run_id=job.run_id,
         planned=len(keys),
@@ -129,6 +152,8 @@ def measure(
         measured=len(measured),
         statuses=dict(Counter(block.result.status for block in measured)),
         stopped=stopped,
+        ended=ended,
+        verdicts=conclude(store, job.run_id, mine),
         seconds=time.monotonic() - began,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kokoro_lab.errors import BusyError
+from kokoro_lab.measure.cell import QuietReading
 from kokoro_lab.measure.lock import measuring_alone
 from kokoro_lab.measure.rounds import rounds
 from kokoro_lab.store import Store
@@ -60,6 +61,12 @@ def job(places: Path) -> Callable[..., Job]:
         return Job.model_validate({**values, **changed})
 
     return job
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine may be busy; these tests are about something else."""
+    monkeypatch.setattr("kokoro_lab.measure.sampling.reading", lambda before, after: QuietReading(False))
 
 
 def test_every_block_is_kept_with_its_samples_and_what_ran(run: Measure, store: Store, job: Callable[..., Job]) -> None:
@@ -161,3 +168,45 @@ def test_progress_can_be_followed_from_another_process(run: Measure, job: Callab
     with follower.path.open("a") as file:
         file.write('{"kind": "half')
     assert list(follower.new()) == []
+
+
+def test_a_run_ends_with_its_verdicts_and_a_second_call_writes_none(
+    run: Measure, store: Store, job: Callable[..., Job], quiet: None
+) -> None:
+    assert run(job(twins=True)).verdicts > 0
+    rows = store.verdicts("r1")
+    kinds = Counter(details["kind"] for details in rows["details"])
+    assert kinds["cell"] == kinds["twin"] == kinds["noise"] == 3, "one a figure"
+    assert run(job(twins=True)).verdicts == 0 and len(store.verdicts()) == len(rows)
+
+
+def test_twins_repeat_the_references_of_the_shortest_and_the_longest_text(job: Callable[..., Job]) -> None:
+    group = {"text": ["short", "ultra-short", "medium"], "intra_op_threads": [1, 2], "blocks": 5}
+    plain, twins = job(group).planned(), job(group, twins=True).planned()
+    assert twins[: len(plain)] == plain
+    assert {(item.cell.text_preset, item.cell.replica, item.blocks) for item in twins[len(plain) :]} == {
+        ("ultra-short", 1, 5),
+        ("medium", 1, 5),
+    }
+
+
+def test_an_adaptive_run_ends_when_it_is_decided_and_says_so(
+    run: Measure, store: Store, job: Callable[..., Job], quiet: None
+) -> None:
+    events: list[Progress] = []
+    summary = run(job(blocks=30, adaptive=True), events.append)
+    assert summary.ended == "decided" and "Decided" in summary.sentence
+    assert [event.kind for event in events][-1] == "enough"
+    assert summary.kept == 12, "six pairs are the fewest that can decide"
+    assert set(store.verdicts("r1")["verdict"]) == {"equivalent", "noise"}
+    again = run(job(blocks=30, adaptive=True))
+    assert (again.measured, again.ended, again.verdicts) == (0, "decided", 0)
+
+
+def test_an_adaptive_run_that_cannot_decide_says_what_was_spent(run: Measure, job: Callable[..., Job]) -> None:
+    events: list[Progress] = []
+    by_budget = run(job(blocks=30, adaptive=True, budget_s=0.01))
+    assert by_budget.ended == "budget" and "not all decided" in by_budget.sentence
+    by_blocks = run(job(blocks=2, adaptive=True, run_id="r2"), events.append)
+    assert by_blocks.ended == "complete" and "not all decided" in by_blocks.sentence
+    assert events[-1].kind == "spent"
