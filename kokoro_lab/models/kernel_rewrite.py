@@ -5,14 +5,18 @@ last bit. The two stages behind it are written anew, channels last ([1, time, ch
 convolution and everything around it. Parameters keep their names and values; the operators transform them when a
 session is made.
 
+Precision `int16` rounds what enters the products of the transformed convolutions: each point's inputs and each
+column's weights get a scale of their own, which leaves one convolution 44 dB or more above its rounding.
+
 The operators, domain `kokoro_lab`, version 1 (inputs and outputs in this order, optional ones may be empty):
 
 Convolution  x [1, T, in], weight [out, in, taps] (an initializer), bias [out], statistics [2, in], style [1, 2 in],
              norm_weight [in], norm_bias [in], alpha [1, in, 1], residual, residual [1, T', out]
              -> y [1, T', out], statistics [2, out]
              attributes dilation, left and right (rows of zeros), activation (0 none, 1 leaky ReLU of `slope`, 2 Snake),
-             epsilon, gain. y = gain (conv(activation(norm(x))) + bias + residuals); with a style the input is
-             normalised by its statistics (means, then variances; worked out when not given).
+             epsilon, gain, shorts (1: products of 16-bit integers where the processor has them, else of floats).
+             y = gain (conv(activation(norm(x))) + bias + residuals); with a style the input is normalised by its
+             statistics (means, then variances; worked out when not given).
 Upsample     the same with weight [in, out, 2 stride] of a transposed convolution; attributes stride, trim (samples cut
              from both ends) and reflect (put a copy of row 1 before row 0) instead of dilation, left and right.
 """
@@ -41,7 +45,7 @@ NO_ACTIVATION, LEAKY, SNAKE = 0, 1, 2
 BOUNDARIES = ("text_encoding", "frame_token", "f0", "energy", "source_spectrum")
 GENERATOR = "decoder.generator"
 
-Precision = Literal["fp32"]
+Precision = Literal["fp32", "int16"]
 
 
 def uses_kernels(model: onnx.ModelProto) -> bool:
@@ -57,7 +61,7 @@ def rewrite_for_kernels(model: onnx.ModelProto, precision: Precision = "fp32") -
     g = GraphBuilder(arrays)
     try:
         with g.scope("kernels"):
-            _Writer(g, arch, arrays).write()
+            _Writer(g, arch, arrays, precision).write()
     except KeyError as error:
         raise ModelError(
             f"the model has no parameter {error.args[0]}; rewrite the fp32 model that it was made from"
@@ -144,10 +148,13 @@ def _upstream(graph: onnx.GraphProto, names: Iterable[str]) -> list[onnx.NodePro
 class _Writer:
     """Writes decoder and vocoder, channels last."""
 
-    def __init__(self, g: GraphBuilder, arch: Architecture, weights: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(
+        self, g: GraphBuilder, arch: Architecture, weights: Mapping[str, NDArray[Any]], precision: Precision
+    ) -> None:
         self._g = g
         self._arch = arch
         self._weights = weights
+        self._shorts = int(precision == "int16")
         self._style = g.op("Slice", "style", g.ints([0]), g.ints([arch.style]), g.ints([1]))
 
     def write(self) -> None:
@@ -166,10 +173,13 @@ class _Writer:
         alpha: str = "",
         residuals: tuple[str, ...] = (),
         measured: bool = False,
+        exact: bool = False,
         **attributes: Any,
     ) -> tuple[str, str]:
-        """One node of ours; the output and, if it is to be `measured`, its statistics."""
+        """One node of ours; the output and, if it is to be `measured`, its statistics. `exact` ones stay in fp32."""
         g = self._g
+        if self._shorts and not exact:
+            attributes["shorts"] = 1
         styled = ("", "", "")
         if norm:
             styled = (
@@ -282,7 +292,7 @@ class _Writer:
                     x, statistics, f"{GENERATOR}.resblocks.{block}", taps, total=total, gain=share
                 )
             x = total
-        bins, _ = self._conv(x, f"{GENERATOR}.conv_post", 7, activation=LEAKY, slope=LAST_SLOPE)
+        bins, _ = self._conv(x, f"{GENERATOR}.conv_post", 7, activation=LEAKY, slope=LAST_SLOPE, exact=True)
         transform.add_inverse(g, a, self._rows(bins), "audio")
 
     def _noise_conv(self, spectrum: str, stage: int) -> tuple[str, str]:
@@ -299,7 +309,7 @@ class _Writer:
         split = weight.reshape(*weight.shape[:2], 2, stride).transpose(0, 3, 1, 2)
         taps = g.initializer(f"{name}.rows", np.ascontiguousarray(split.reshape(len(weight), -1, 2)))
         with g.scope(name):
-            return self._op("Convolution", rows, taps, bias=g.weight(f"{name}.bias"), measured=True)
+            return self._op("Convolution", rows, taps, bias=g.weight(f"{name}.bias"), measured=True, exact=True)
 
     def _resblock(
         self, x: str, statistics: str, name: str, taps: int, *, total: str = "", gain: float = 1.0

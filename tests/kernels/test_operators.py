@@ -97,6 +97,36 @@ def test_a_resblock_half_in_one_operator(taps: int, dilation: int, rng: np.rando
     assert snr(expected, again[0]) > 100
 
 
+@pytest.mark.parametrize("rows", [1, 5, 100, 333, 2000])
+@pytest.mark.parametrize(("taps", "dilation"), [(3, 1), (7, 3), (11, 1), (11, 5)])
+@pytest.mark.parametrize("channels", [16, 48, 128])
+def test_products_of_shorts_are_close(
+    taps: int, dilation: int, rows: int, channels: int, rng: np.random.Generator
+) -> None:
+    shape = Shape(rows, channels, 48, taps, dilation)
+    tensors = random_tensors(shape, rng, styled=False)
+    y, _ = run_operator("Convolution", tensors, shorts=1, **shape.attributes)
+    assert snr(convolve(tensors["x"][0], tensors["weight"], shape) + tensors["bias"], y[0]) > 40
+
+
+@pytest.mark.parametrize("taps", [3, 7, 11])
+def test_no_sum_of_shorts_overflows_where_all_products_agree(taps: int) -> None:
+    shape = Shape(60, 512, 16, taps)
+    tensors = {
+        "x": np.full((1, 60, 512), 3e4, np.float32),
+        "weight": np.full((16, 512, taps), 5.0, np.float32),
+    }
+    y, _ = run_operator("Convolution", tensors, shorts=1, **shape.attributes)
+    assert snr(convolve(tensors["x"][0], tensors["weight"], shape), y[0]) > 40
+
+
+def test_shorts_of_silence_are_silent() -> None:
+    shape = Shape(100, 16, 16, 7)
+    tensors = {"x": np.zeros((1, 100, 16), np.float32), "weight": np.zeros((16, 16, 7), np.float32)}
+    y, _ = run_operator("Convolution", tensors, shorts=1, **shape.attributes)
+    assert not y.any()
+
+
 def test_leaky_relu_with_an_odd_number_of_channels(rng: np.random.Generator) -> None:
     shape = Shape(75, 109, 64, 3)
     tensors = random_tensors(shape, rng)

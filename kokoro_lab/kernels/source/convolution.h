@@ -8,8 +8,8 @@
 #include <type_traits>
 
 #include "epilogue.h"
-#include "gemm.h"
 #include "prologue.h"
+#include "quantise.h"
 #include "transform.h"
 
 namespace kokoro {
@@ -50,9 +50,11 @@ struct Call {
   float* statistics;  // means, then variances; may be null
 };
 
-inline float* scratch(int slot, size_t count) {
-  thread_local Buffer<float> buffers[3];
-  return buffers[slot].reserve(count);
+// Memory of this thread for one purpose; it stays with the thread, at the size of its largest task.
+template <typename T, int purpose>
+T* scratch(size_t count) {
+  thread_local Buffer<T> buffer;
+  return buffer.reserve(count);
 }
 
 class Convolution {
@@ -61,8 +63,13 @@ class Convolution {
   virtual void run(const Call& call, Parallel& parallel) const = 0;
 };
 
-template <typename Form>
+// Element is what the products are made of: float, or int16_t (forms without overlapping tiles only).
+template <typename Form, typename Element = float>
 class TiledConvolution final : public Convolution {
+  static constexpr bool kShort = std::is_same_v<Element, int16_t>;
+  static constexpr int kDepth = kShort ? kShortBlock : kBlock;  // channels of a block of the products' operands
+  static constexpr int kPair = kShort ? 2 : 1;                  // of them side by side in the packed weights
+
  public:
   TiledConvolution(const Geometry& geometry, const Weights& weights) : g_(geometry) {
     chunks_ = divide_up(g_.taps, Form::kTaps);
@@ -70,7 +77,8 @@ class TiledConvolution final : public Convolution {
     shift_ = is_direct<Form> ? g_.dilation : 1;
     overlap_ = (chunks_ - 1) * shift_;
     blocks_ = divide_up(g_.channels, kBlock);
-    depth_ = chunks_ * blocks_ * kBlock;
+    depth_blocks_ = divide_up(g_.channels, kDepth);
+    depth_ = chunks_ * depth_blocks_ * kDepth;
     panels_ = divide_up(g_.columns, kPanel);
     pack(weights);
   }
@@ -86,22 +94,25 @@ class TiledConvolution final : public Convolution {
     Buffer<float> partials;
     if (call.statistics) partials.reserve(static_cast<size_t>(tasks * 4 * padded));
     if (shared) {
-      Buffer<float> shared(static_cast<size_t>(whole));
-      const View view{shared.get(), tiles + overlap_, 0};
-      const int64_t held = tiles + overlap_;
-      parallel.each(divide_up(held, chunk), [&](int64_t task) {
+      const int64_t held = tiles + overlap_, fills = divide_up(held, chunk);
+      Buffer<Element> inputs(static_cast<size_t>(whole));
+      Buffer<float> scales(static_cast<size_t>(fills * Form::kSize));
+      const auto view = [&](int64_t task) {
+        return View{inputs.get(), held, 0, scales.get() + task * Form::kSize};
+      };
+      parallel.each(fills, [&](int64_t task) {
         const int64_t first = task * chunk;
-        fill(call, first, std::min(chunk, held - first), view);
+        fill(call, first, std::min(chunk, held - first), view(task));
       });
       parallel.each(tasks * panels_, [&](int64_t index) {
-        const int64_t first = index / panels_ * chunk, panel = index % panels_;
-        produce(call, first, std::min(chunk, tiles - first), view, panel, partials.get(), index / panels_);
+        const int64_t task = index / panels_, first = task * chunk;
+        produce(call, first, std::min(chunk, tiles - first), view(task), index % panels_, partials.get(), task);
       });
     } else {
       parallel.each(tasks, [&](int64_t task) {
         const int64_t first = task * chunk, count = std::min(chunk, tiles - first), held = count + overlap_;
-        float* v = scratch(1, static_cast<size_t>(Form::kSize * point_stride(held)));
-        const View view{v, held, first};
+        float scales[Form::kSize];
+        const View view{scratch<Element, 1>(static_cast<size_t>(Form::kSize * point_stride(held))), held, first, scales};
         fill(call, first, held, view);
         for (int64_t panel = 0; panel < panels_; ++panel)
           produce(call, first, count, view, panel, partials.get(), task);
@@ -112,15 +123,17 @@ class TiledConvolution final : public Convolution {
   }
 
  private:
-  // Transformed tiles [point][block][phase][tile][kBlock]; tile 0 of each phase is the call's tile `first`.
+  // Transformed tiles [point][block][phase][tile][kDepth]; tile 0 of each phase is the call's tile `first`. `scales` is
+  // what shorts are to be multiplied with, by point.
   struct View {
-    float* data;
+    Element* data;
     int64_t tiles;  // held of each phase
     int64_t first;
+    float* scales;
   };
 
   // Elements between points. One row more than needed: powers of two would put all points into a few cache sets.
-  int64_t point_stride(int64_t held) const { return (blocks_ * phases_ * held + 1) * kBlock; }
+  int64_t point_stride(int64_t held) const { return (depth_blocks_ * phases_ * held + 1) * kDepth; }
 
   // Tiles of each phase in a task: what keeps a task in the second-level cache, yet an even number of tasks, and eight
   // of them where that leaves the products enough rows.
@@ -131,16 +144,35 @@ class TiledConvolution final : public Convolution {
     return divide_up(tiles, round_up(divide_up(tiles, target), 2));
   }
 
-  // [panel][point][depth][kPanel]
+  // [panel][point][depth / kPair][kPanel][kPair]
   void pack(const Weights& weights) {
     packed_.reserve(static_cast<size_t>(panels_ * Form::kSize * depth_ * kPanel));
+    if constexpr (kShort) column_scales_.reserve(static_cast<size_t>(panels_ * Form::kSize * kPanel));
+    Buffer<float> column(static_cast<size_t>(Form::kSize * depth_));
     for (int64_t panel = 0; panel < panels_; ++panel)
-      for (int64_t row = 0; row < depth_; ++row)
-        for (int64_t lane = 0; lane < kPanel; ++lane) pack_taps(weights, panel, row, lane);
+      for (int64_t lane = 0; lane < kPanel; ++lane) {
+        for (int64_t row = 0; row < depth_; ++row) transform_weights(weights, panel * kPanel + lane, row, column.get());
+        for (int64_t point = 0; point < Form::kSize; ++point)
+          pack_column(column.get() + point * depth_, panel * Form::kSize + point, lane);
+      }
   }
 
-  void pack_taps(const Weights& weights, int64_t panel, int64_t row, int64_t lane) {
-    const int64_t column = panel * kPanel + lane, chunk = row / (blocks_ * kBlock), channel = row % (blocks_ * kBlock);
+  void pack_column(const float* column, int64_t place, int64_t lane) {
+    double scale = 1.0;
+    if constexpr (kShort) {
+      scale = weight_scale(column, depth_, 1);
+      column_scales_[static_cast<size_t>(place * kPanel + lane)] = static_cast<float>(scale > 0.0 ? 1.0 / scale : 0.0);
+    }
+    Element* to = packed_.get() + place * depth_ * kPanel + lane * kPair;
+    for (int64_t k = 0; k < depth_; ++k) {
+      const double value = column[k] * scale;
+      to[k / kPair * kPair * kPanel + k % kPair] = static_cast<Element>(kShort ? std::nearbyint(value) : value);
+    }
+  }
+
+  // Row `row` of the depth for one column, at every point: to[point * depth_ + row].
+  void transform_weights(const Weights& weights, int64_t column, int64_t row, float* to) const {
+    const int64_t wide = depth_blocks_ * kDepth, chunk = row / wide, channel = row % wide;
     double taps[Form::kTaps] = {};
     for (int tap = 0; tap < Form::kTaps; ++tap) {
       const int64_t index = chunk * Form::kTaps + tap;
@@ -149,8 +181,7 @@ class TiledConvolution final : public Convolution {
     for (int point = 0; point < Form::kSize; ++point) {
       double value = 0.0;
       for (int tap = 0; tap < Form::kTaps; ++tap) value += WeightTransform<Form>::at(point, tap) * taps[tap];
-      packed_[static_cast<size_t>(((panel * Form::kSize + point) * depth_ + row) * kPanel + lane)] =
-          static_cast<float>(value);
+      to[point * depth_ + row] = static_cast<float>(value);
     }
   }
 
@@ -162,16 +193,52 @@ class TiledConvolution final : public Convolution {
               view.tiles * kBlock);
     } else {
       const int64_t rows = (count * Form::kTile + Form::kTaps - 1) * phases_;
-      float* prepared = scratch(0, static_cast<size_t>(rows * blocks_ * kBlock));
+      float* prepared = scratch<float, 0>(static_cast<size_t>(rows * blocks_ * kBlock));
       prepare(call.activation, call.input, row, rows, call.coefficients, prepared, rows * kBlock);
-      for (int64_t block = 0; block < blocks_; ++block)
+      if constexpr (kShort) {
+        const int64_t stride = (blocks_ * phases_ * count + 1) * kBlock;
+        float* exact = scratch<float, 3>(static_cast<size_t>(Form::kSize * stride));
+        transform(prepared, rows, count, exact, count, stride);
+        quantise(exact, stride, first, count, view);
+      } else {
+        transform(prepared, rows, count, view.data + (first - view.first) * kBlock, view.tiles,
+                  point_stride(view.tiles));
+      }
+    }
+  }
+
+  // `count` tiles of every phase into [point][block][phase][tile][kBlock] with room for `held` tiles.
+  void transform(const float* prepared, int64_t rows, int64_t count, float* out, int64_t held, int64_t stride) const {
+    for (int64_t block = 0; block < blocks_; ++block)
+      for (int64_t phase = 0; phase < phases_; ++phase) {
+        float* to = out + (block * phases_ + phase) * held * kBlock;
+        const float* from = prepared + (block * rows + phase) * kBlock;
+        for (int64_t tile = 0; tile < count; ++tile, to += kBlock, from += Form::kTile * phases_ * kBlock)
+          for (int v = 0; v < kBlockVectors; ++v)
+            InputTransform<Form>::run(from + v * kLanes, phases_ * kBlock, to + v * kLanes, stride);
+      }
+  }
+
+  void quantise(const float* exact, int64_t stride, int64_t first, int64_t count, const View& view) const {
+    const int64_t used = blocks_ * phases_ * count * kBlock;
+    for (int64_t point = 0; point < Form::kSize; ++point) {
+      const float* from = exact + point * stride;
+      Vec peak{};
+      for (int64_t i = 0; i < used; i += kLanes) {
+        const Vec value = load(from + i), magnitude = value < 0.0f ? -value : value;
+        peak = magnitude > peak ? magnitude : peak;
+      }
+      float largest = 0.0f;
+      for (int lane = 0; lane < kLanes; ++lane) largest = std::max(largest, peak[lane]);
+      const float limit = largest_input(depth_);
+      view.scales[point] = largest / limit;
+      const float scale = largest > 0.0f ? limit / largest : 0.0f;
+      Element* to = view.data + point * point_stride(view.tiles) + (first - view.first) * kDepth;
+      for (int64_t block = 0; block < depth_blocks_; ++block)
         for (int64_t phase = 0; phase < phases_; ++phase) {
-          float* to = view.data + ((block * phases_ + phase) * view.tiles + first - view.first) * kBlock;
-          const float* from = prepared + (block * rows + phase) * kBlock;
-          for (int64_t tile = 0; tile < count; ++tile, to += kBlock, from += Form::kTile * phases_ * kBlock)
-            for (int v = 0; v < kBlockVectors; ++v)
-              InputTransform<Form>::run(from + v * kLanes, phases_ * kBlock, to + v * kLanes,
-                                        point_stride(view.tiles));
+          const float* low = from + (2 * block * phases_ + phase) * count * kBlock;
+          const float* high = 2 * block + 1 < blocks_ ? low + phases_ * count * kBlock : nullptr;
+          quantise_rows(low, high, count, scale, to + (block * phases_ + phase) * view.tiles * kDepth);
         }
     }
   }
@@ -184,15 +251,26 @@ class TiledConvolution final : public Convolution {
     const int64_t phase_rows = joined ? view.tiles : count;
     const int64_t rows = joined ? phases_ * view.tiles - overlap_ : phases_ * count;
     const int64_t product_stride = (rows | 1) * kPanel;  // odd, for the same reason as point_stride
-    float* products = scratch(2, static_cast<size_t>(Form::kSize * product_stride));
-    const int64_t block_stride = phases_ * view.tiles * kBlock;
+    float* products = scratch<float, 2>(static_cast<size_t>(Form::kSize * product_stride));
+    const int64_t block_stride = phases_ * view.tiles * kDepth;
     for (int64_t point = 0; point < Form::kSize; ++point) {
-      const float* b = packed_.get() + (panel * Form::kSize + point) * depth_ * kPanel;
-      const float* a = view.data + point * point_stride(view.tiles) + (first - view.first) * kBlock;
+      const int64_t place = panel * Form::kSize + point;
+      const Element* b = packed_.get() + place * depth_ * kPanel;
+      const Element* a = view.data + point * point_stride(view.tiles) + (first - view.first) * kDepth;
       float* c = products + point * product_stride;
-      for (int64_t phase = 0; phase < (joined ? 1 : phases_); ++phase)
-        multiply({a + phase * view.tiles * kBlock, block_stride, blocks_, chunks_, shift_}, b,
-                 c + phase * phase_rows * kPanel, joined ? rows : count);
+      alignas(64) float scales[kPanel];
+      if constexpr (kShort)
+        for (int lane = 0; lane < kPanel; ++lane)
+          scales[lane] = view.scales[point] * column_scales_[static_cast<size_t>(place * kPanel + lane)];
+      for (int64_t phase = 0; phase < (joined ? 1 : phases_); ++phase) {
+        const Element* from = a + phase * view.tiles * kDepth;
+        float* to = c + phase * phase_rows * kPanel;
+        if constexpr (kShort) {
+          multiply_shorts(from, block_stride, depth_blocks_, b, scales, to, joined ? rows : count);
+        } else {
+          multiply({from, block_stride, blocks_, chunks_, shift_}, b, to, joined ? rows : count);
+        }
+      }
     }
     for (int lane = 0; lane < kPanel; lane += kLanes) {
       const int64_t at = panel * kPanel + lane;
@@ -212,8 +290,9 @@ class TiledConvolution final : public Convolution {
   }
 
   Geometry g_;
-  int64_t chunks_, phases_, shift_, overlap_, blocks_, depth_, panels_;
-  Buffer<float> packed_;
+  int64_t chunks_, phases_, shift_, overlap_, blocks_, depth_blocks_, depth_, panels_;
+  Buffer<Element> packed_;
+  Buffer<float> column_scales_;  // shorts only: [panel][point][kPanel]
 };
 
 }  // namespace kokoro

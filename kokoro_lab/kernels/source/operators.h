@@ -35,11 +35,19 @@ struct TransposedWeights final : Weights {
   }
 };
 
-inline std::unique_ptr<Convolution> make_convolution(const Geometry& g, const Weights& weights) {
-  if (g.taps == 2 && g.dilation == 1) return std::make_unique<TiledConvolution<F6x2>>(g, weights);
-  if (g.taps == 3) return std::make_unique<TiledConvolution<F6x3>>(g, weights);
-  if (g.taps == 7) return std::make_unique<TiledConvolution<F6x7>>(g, weights);
-  if (g.taps == 11) return std::make_unique<TiledConvolution<Nested<F6x6>>>(g, weights);
+template <typename Form>
+std::unique_ptr<Convolution> tiled(const Geometry& g, const Weights& weights, bool shorts) {
+  if constexpr (kHasShorts)
+    if (shorts) return std::make_unique<TiledConvolution<Form, int16_t>>(g, weights);
+  return std::make_unique<TiledConvolution<Form>>(g, weights);
+}
+
+// `shorts`: products of 16-bit integers where there is a form and the processor has them.
+inline std::unique_ptr<Convolution> make_convolution(const Geometry& g, const Weights& weights, bool shorts) {
+  if (g.taps == 2 && g.dilation == 1) return tiled<F6x2>(g, weights, shorts);
+  if (g.taps == 3) return tiled<F6x3>(g, weights, shorts);
+  if (g.taps == 7) return tiled<F6x7>(g, weights, shorts);
+  if (g.taps == 11) return tiled<Nested<F6x6>>(g, weights, shorts);
   return std::make_unique<TiledConvolution<Direct>>(g, weights);
 }
 
@@ -89,6 +97,7 @@ class Operator {
     gain_ = attribute<float>(api, info, "gain", 1.0f);
     epsilon_ = attribute<float>(api, info, "epsilon", 1e-5f);
     require(epsilon_ >= 0.0f, "kokoro_lab kernels: epsilon must not be negative");
+    const bool shorts = whole(api, info, "shorts", 0, 0, 1) == 1;
     if constexpr (upsampling) {
       channels_ = weight.sizes[1];
       phases_ = whole(api, info, "stride", 1, 1, kMostTaps);
@@ -98,14 +107,14 @@ class Operator {
       require(channels_ % kBlock == 0, "kokoro_lab kernels: Upsample makes a multiple of 16 channels");
       geometry_ = {weight.sizes[0], phases_ * channels_, 2, 1, 1};
       right_ = 1;
-      convolution_ = make_convolution(geometry_, TransposedWeights(weight.data, channels_, phases_));
+      convolution_ = make_convolution(geometry_, TransposedWeights(weight.data, channels_, phases_), shorts);
     } else {
       channels_ = weight.sizes[0];
       const int64_t dilation = whole(api, info, "dilation", 1, 1, kMostDilation);
       geometry_ = {weight.sizes[1], channels_, weight.sizes[2], dilation, 0};
       geometry_.left = whole(api, info, "left", 0, 0, kMostTaps * kMostDilation);
       right_ = whole(api, info, "right", 0, 0, kMostTaps * kMostDilation);
-      convolution_ = make_convolution(geometry_, PlainWeights(weight.data, geometry_.channels, geometry_.taps));
+      convolution_ = make_convolution(geometry_, PlainWeights(weight.data, geometry_.channels, geometry_.taps), shorts);
     }
   }
 
