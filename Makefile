@@ -20,7 +20,9 @@ help:
 
 env: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+KERNEL_SOURCES := $(wildcard kokoro_lab/kernels/source/*) kokoro_lab/kernels/build.py
+
+$(VENV)/.installed: pyproject.toml setup.py constraints.txt $(KERNEL_SOURCES)
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(VENV): this takes a few minutes the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
