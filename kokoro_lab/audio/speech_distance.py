@@ -1,0 +1,121 @@
+"""How far two renderings are apart as speech: pitch, voicing, spectral envelope and level.
+
+Pitch is taken from the signal (normalised autocorrelation, 40 ms every 12.5 ms, 60 to 420 Hz); where a model tells its
+own F0 curve, `variants.verify` compares that instead. Mel-cepstral distortion follows Kubichek (1993): 13 cepstral
+coefficients without the zeroth, 10 / ln 10 sqrt(2 sum d^2) dB. Both expect renderings of equal length: a longer one
+is cut.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kokoro_lab.audio.compare import log_mel
+from kokoro_lab.audio.loudness import integrated_lufs, true_peak_dbtp
+from kokoro_lab.audio.wav import SAMPLE_RATE
+
+__all__ = ["SpeechDistance", "f0_track", "mel_cepstral_distortion_db", "pitch_distance", "snr_db", "speech_distance"]
+
+HOP = 300  # samples, 12.5 ms: the rate of the model's own curves
+WINDOW = 960  # samples, 40 ms: two periods of the lowest pitch
+LOWEST_HZ, HIGHEST_HZ = 60.0, 420.0
+VOICED = 0.5  # of the autocorrelation at lag 0
+QUIET = 1e-3  # RMS of a frame that has no pitch, -60 dBFS
+COEFFICIENTS = 13
+
+Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechDistance:
+    """One candidate against its reference; None where one of the two is too short, silent or unvoiced."""
+
+    f0_cents: float | None
+    """Root mean square over the frames voiced in both."""
+    voicing_error: float
+    """Share of frames voiced in one of the two only."""
+    mcd_db: float
+    loudness_lu: float | None
+    """Candidate less reference; None under 0.4 s. A limit on it needs 3 s."""
+    true_peak_db: float
+    """Candidate less reference."""
+
+
+def speech_distance(reference: Samples, candidate: Samples) -> SpeechDistance:
+    """Compare float32[S] with float32[S], both at 24 kHz."""
+    length = min(len(reference), len(candidate))
+    ours, theirs = reference[:length], candidate[:length]
+    cents, voicing = pitch_distance(f0_track(ours), f0_track(theirs))
+    first, second = integrated_lufs(ours), integrated_lufs(theirs)
+    loudness = None if first is None or second is None else second - first
+    peaks = true_peak_dbtp(ours), true_peak_dbtp(theirs)
+    peak = peaks[1] - peaks[0] if all(map(math.isfinite, peaks)) else 0.0
+    return SpeechDistance(cents, voicing, mel_cepstral_distortion_db(ours, theirs), loudness, peak)
+
+
+def snr_db(reference: Samples, candidate: Samples) -> float:
+    """Energy of the reference over that of the difference, in dB; inf for equal signals, -inf for unequal lengths."""
+    if len(reference) != len(candidate):
+        return -math.inf
+    signal = float(np.sum(np.square(reference, dtype=np.float64)))
+    noise = float(np.sum(np.square(reference.astype(np.float64) - candidate)))
+    if not math.isfinite(noise):
+        return -math.inf
+    return math.inf if noise == 0.0 else 10.0 * math.log10(max(signal, 1e-300) / noise)
+
+
+def pitch_distance(
+    reference: npt.NDArray[np.floating], candidate: npt.NDArray[np.floating], threshold: float = 10.0
+) -> tuple[float | None, float]:
+    """(RMS in cents over frames voiced in both, share voiced in one only) of two F0 curves in Hz, one length."""
+    ours, theirs = reference > threshold, candidate > threshold
+    error = float(np.mean(ours != theirs)) if len(ours) else 0.0
+    both = ours & theirs
+    if not both.any():
+        return None, error
+    cents = 1200.0 * np.log2(candidate[both].astype(np.float64) / reference[both])
+    return float(np.sqrt(np.mean(cents**2))), error
+
+
+def f0_track(samples: Samples) -> npt.NDArray[np.float64]:
+    """F0 in Hz every 300 samples, 0 where nothing is voiced: float64[frames]."""
+    signal = np.asarray(samples, np.float64)
+    frames = max(1, -(-len(signal) // HOP))
+    padded = np.zeros(frames * HOP + WINDOW)
+    padded[WINDOW // 2 : WINDOW // 2 + len(signal)] = signal
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:frames]
+    windows = windows - windows.mean(axis=1, keepdims=True)
+    power = np.abs(np.fft.rfft(windows, 2 * WINDOW, axis=1)) ** 2
+    correlation = np.fft.irfft(power, axis=1)[:, :WINDOW]
+    energy = correlation[:, :1]
+    overlap = 1.0 - np.arange(WINDOW) / WINDOW  # fewer terms are summed at longer lags
+    normal = correlation / np.maximum(energy * overlap, 1e-12)
+    shortest, longest = int(SAMPLE_RATE / HIGHEST_HZ), int(SAMPLE_RATE / LOWEST_HZ)
+    part = normal[:, shortest : longest + 1]
+    best = part.argmax(axis=1)
+    rows = np.arange(frames)
+    inner = np.clip(best, 1, part.shape[1] - 2)
+    left, top, right = part[rows, inner - 1], part[rows, inner], part[rows, inner + 1]
+    bend = left - 2 * top + right
+    shift = np.where(np.abs(bend) > 1e-12, 0.5 * (left - right) / np.where(bend == 0, 1.0, bend), 0.0)
+    f0 = SAMPLE_RATE / (shortest + inner + np.clip(shift, -0.5, 0.5))
+    loud = np.sqrt(energy[:, 0] / WINDOW) > QUIET
+    return np.where(loud & (part[rows, best] > VOICED), f0, 0.0)
+
+
+def mel_cepstral_distortion_db(reference: Samples, candidate: Samples) -> float:
+    """Mean over the frames of the shorter signal; infinite when one holds a value that is not finite."""
+    if not (np.isfinite(reference).all() and np.isfinite(candidate).all()):
+        return math.inf
+    first, second = log_mel(reference), log_mel(candidate)
+    frames = min(len(first), len(second))
+    difference = (first[:frames] - second[:frames]).astype(np.float64) * (math.log(10) / 20)
+    bands = difference.shape[1]
+    order = np.arange(1, COEFFICIENTS + 1)[:, None]
+    cosines = np.cos(np.pi * order * (np.arange(bands) + 0.5) / bands) * math.sqrt(2 / bands)
+    cepstra = difference @ cosines.T
+    return float(np.mean(10 / math.log(10) * np.sqrt(2 * np.sum(cepstra**2, axis=1)) / math.sqrt(bands / 2)))

@@ -1,0 +1,206 @@
+"""Whether a variant may stand in for the graph it was made of: stage by stage on equal inputs, and end to end.
+
+Equal inputs are what makes the comparison mean something. The phase of the source adds up differences of F0, so two
+whole calls drift apart as waveforms even when nobody could tell them apart; fed the same curves and the same source
+spectrum, a variant's waveform can be held against the reference's sample by sample.
+
+What stand-in weights can tell: whether arithmetic was changed and by how much, in dB of a signal that has speech's
+level and spectral tilt. What they cannot tell: how a loss sounds. Trained weights have other outliers, and ears other
+thresholds; a verdict on stand-in weights is a statement about the graph, not about Kokoro's voice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from kokoro_lab.audio.compare import Verdict, facts, log_mel_distance_db
+from kokoro_lab.audio.speech_distance import pitch_distance, snr_db, speech_distance
+from kokoro_lab.models.architecture import FULL, Architecture
+from kokoro_lab.models.partition import BOUNDARY, between
+from kokoro_lab.variants.probes import Arrays, Probe, Runner
+
+__all__ = ["Limits", "Reading", "Verification", "judge_reading", "verify"]
+
+FIRST_OUTPUTS = ("duration", *BOUNDARY)
+LOUDNESS_SECONDS = 3.0  # s; the gate of BS.1770 makes shorter readings jump
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where "equivalent" ends and where "close" ends, for waveforms made from the same source.
+
+    Calibrated by disturbances whose size is known (tests/variants/test_verify.py): noise at -60 dB and a gain of 1 %
+    stay equivalent, a shift of 20 ms and one convolution with another's weights do not.
+    """
+
+    equivalent_log_mel_db: float = 1.0
+    """About the smallest change of level in one band that a listener notices."""
+    close_log_mel_db: float = 4.0
+    """What another noise seed does to a voice that is plainly the same."""
+    equivalent_snr_db: float = 22.0
+    """Under the noise of 8 kbit/s speech codecs; what an int8 variant has to reach to count."""
+    close_snr_db: float = 10.0
+    equivalent_cents: float = 5.0
+    """The just noticeable difference of pitch for complex tones (Moore 1973: 0.2 to 0.3 %)."""
+    close_cents: float = 50.0
+    """Half a semitone."""
+    equivalent_voicing: float = 0.005
+    close_voicing: float = 0.05
+    loudness_lu: float = 0.5
+    """Half of the step that EBU R 128 lets a programme be off."""
+    clipped_excess: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One probe: the variant against the reference."""
+
+    tokens: int
+    moved_tokens: int
+    """Tokens whose duration differs."""
+    curves_cents: float | None
+    """F0 curves on equal inputs, RMS over frames voiced in both; None where the durations differ."""
+    curves_voicing: float
+    energy_error: float
+    """Relative norm of the difference of the energy curves."""
+    source_error: float
+    """Relative norm of the difference of the source's spectrum, fed the reference's F0."""
+    snr_db: float
+    """Of the waveform after the source, everything before it fed from the reference."""
+    log_mel_db: float
+    mcd_db: float
+    loudness_lu: float | None
+    true_peak_db: float
+    whole_log_mel_db: float
+    """End to end, each with its own source; infinite where the durations differ."""
+    finite: bool
+    silent: bool
+    clipped_excess: float
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All probes, and what they add up to."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    readings: tuple[Reading, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "verdict": self.verdict,
+            "reasons": list(self.reasons),
+            "readings": [{name: _plain(value) for name, value in asdict(reading).items()} for reading in self.readings],
+        }
+
+
+def verify(
+    reference: onnx.ModelProto,
+    candidate: onnx.ModelProto,
+    probes: Sequence[Probe],
+    *,
+    arch: Architecture = FULL,
+    limits: Limits | None = None,
+) -> Verification:
+    """Compare two graphs of ours that keep the stages' boundaries. ModelError or InferenceError when one cannot run."""
+    pairs = _Pair(reference, candidate, arch)
+    readings = tuple(pairs.read(probe) for probe in probes)
+    order: list[Verdict] = ["equivalent", "close", "different"]
+    verdict: Verdict = "equivalent"
+    reasons: list[str] = []
+    for probe, reading in zip(probes, readings, strict=True):
+        found, why = judge_reading(reading, limits or Limits())
+        verdict = max(verdict, found, key=order.index)
+        reasons += [f"{len(probe.tokens)} tokens: {each}" for each in why]
+    return Verification(verdict, tuple(dict.fromkeys(reasons)), readings)
+
+
+def judge_reading(reading: Reading, limits: Limits) -> tuple[Verdict, list[str]]:
+    """The verdict on one probe with a clause for each reason against "equivalent"."""
+    faults = []
+    if not reading.finite:
+        faults.append("it holds NaN or infinite samples")
+    if reading.silent:
+        faults.append("it is silent")
+    if reading.clipped_excess > limits.clipped_excess:
+        faults.append(f"{reading.clipped_excess:.2%} more of its samples are clipped")
+    if reading.moved_tokens:
+        faults.append(f"{reading.moved_tokens} of {reading.tokens} durations differ")
+    graded = [
+        ("log-mel distance", reading.log_mel_db, limits.equivalent_log_mel_db, limits.close_log_mel_db, "dB"),
+        ("noise below the signal", -reading.snr_db, -limits.equivalent_snr_db, -limits.close_snr_db, "dB"),
+        ("F0 error", reading.curves_cents or 0.0, limits.equivalent_cents, limits.close_cents, "cents"),
+        ("voicing error", reading.curves_voicing, limits.equivalent_voicing, limits.close_voicing, ""),
+    ]
+    if reading.loudness_lu is not None:
+        graded.append(("loudness", abs(reading.loudness_lu), limits.loudness_lu, math.inf, "LU"))
+    reasons = []
+    for name, value, equivalent, close, unit in graded:
+        if not value <= close:
+            faults.append(f"{name} {value:.2f} {unit}".rstrip())
+        elif value > equivalent:
+            reasons.append(f"{name} {value:.2f} {unit}".rstrip())
+    if faults:
+        return "different", [*faults, *reasons]
+    return ("close" if reasons else "equivalent"), reasons
+
+
+class _Pair:
+    """Reference and candidate, whole and cut at the source."""
+
+    def __init__(self, reference: onnx.ModelProto, candidate: onnx.ModelProto, arch: Architecture) -> None:
+        first = ("tokens", "style", "speed")
+        last = (*BOUNDARY, "style")
+        self._front = [Runner(between(model, arch, first, FIRST_OUTPUTS)) for model in (reference, candidate)]
+        self._source = [Runner(between(model, arch, ("f0",), ("source_spectrum",))) for model in (reference, candidate)]
+        self._back = [Runner(between(model, arch, last, ("audio",))) for model in (reference, candidate)]
+
+    def read(self, probe: Probe) -> Reading:
+        feeds = probe.feeds()
+        ours, theirs = (runner.run(feeds) for runner in self._front)
+        audio, other = (runner.run({**feeds, **ours})["audio"] for runner in self._back)
+        spectra = [runner.run({"f0": ours["f0"]})["source_spectrum"] for runner in self._source]
+        same = np.array_equal(ours["duration"], theirs["duration"])
+        whole = self._back[1].run({**feeds, **theirs})["audio"] if same else None
+        cents, voicing = pitch_distance(ours["f0"].ravel(), theirs["f0"].ravel()) if same else (None, 0.0)
+        before, after = facts(audio), facts(other)
+        finite = after.finite and before.finite
+        speech = speech_distance(audio, other) if finite else None
+        long_enough = len(audio) >= LOUDNESS_SECONDS * 24_000
+        return Reading(
+            tokens=len(probe.tokens) + 2,
+            moved_tokens=_moved(ours, theirs),
+            curves_cents=cents,
+            curves_voicing=voicing,
+            energy_error=_relative(ours["energy"], theirs["energy"]) if same else math.inf,
+            source_error=_relative(*spectra),
+            snr_db=snr_db(audio, other),
+            log_mel_db=log_mel_distance_db(audio, other),
+            mcd_db=speech.mcd_db if speech else math.inf,
+            loudness_lu=speech.loudness_lu if speech and long_enough else None,
+            true_peak_db=speech.true_peak_db if speech else math.inf,
+            whole_log_mel_db=math.inf if whole is None else log_mel_distance_db(audio, whole),
+            finite=after.finite,
+            silent=after.silent and not before.silent,
+            clipped_excess=after.clipped_fraction - before.clipped_fraction,
+        )
+
+
+def _moved(ours: Arrays, theirs: Arrays) -> int:
+    return int(np.count_nonzero(ours["duration"] != theirs["duration"]))
+
+
+def _relative(ours: Any, theirs: Any) -> float:
+    size = float(np.linalg.norm(ours.astype(np.float64)))
+    return float(np.linalg.norm(ours.astype(np.float64) - theirs)) / max(size, 1e-30)
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
