@@ -156,6 +156,36 @@ class Store:
                 table.replace(pa.concat_tables([others, added]), {"run_id": run_id}, note={"run_id": run_id})
         return len(fresh)
 
+    def merge(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
+        """Add rows of another store, by their keys: table -> rows added. Safe to repeat, and to be killed in.
+
+        The order is that of `append_block`: machines, samples, then the cells that mark them as done.
+
+        Args:
+            tables: by name, in the current schema. Samples whose block has no row in `cells` are left out.
+
+        Raises:
+            StoreError: a block of the same run, cell and number is here, and was measured at another time.
+        """
+        nothing = {name: schema.columns.empty_table() for name, schema in TABLES.items()}
+        given = {**nothing, **tables}
+        with self._writing():
+            started = dict(_started(self._tables["cells"].read()))
+            clash = next((key for key, at in _started(given["cells"]) if started.get(key, at) != at), None)
+            if clash is not None:
+                raise StoreError(f"Run {clash[0]!r} is another one here: block {clash[2]} of cell {clash[1]} differs.")
+            added = {"machines": self._append_unknown("machines", given["machines"])}
+            marked = {key for key, _ in _started(given["cells"])} - started.keys()
+            wanted = given["samples"].filter(
+                pa.array([key in marked for key in _keys_of(given["samples"], "samples")], pa.bool_())
+            )
+            for key in self._tables["samples"].keys() & marked:  # left by a writer that was killed before its mark
+                where = dict(zip(TABLES["samples"].key, key, strict=True))
+                self._tables["samples"].replace(TABLES["samples"].columns.empty_table(), where)
+            added["samples"] = self._append_unknown("samples", wanted)
+            added |= {name: self._append_unknown(name, given[name]) for name in ("cells", "verdicts", "notebooks")}
+        return added
+
     def done(self, run_id: str) -> set[tuple[str, int]]:
         """(cell id, block) of every block that is kept, whatever its status."""
         rows = self._tables["cells"].read([("run_id", "=", run_id)], version=self._pinned("cells", None))
@@ -250,16 +280,16 @@ class Store:
         self._known[name, key[0]] = (version, keys | {key})
 
     def _append_new(self, name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-        schema = TABLES[name]
-        candidates = arrow_rows(schema, rows)
+        return self._append_unknown(name, arrow_rows(TABLES[name], rows)) > 0
+
+    def _append_unknown(self, name: str, candidates: pa.Table) -> int:
+        """Add the rows whose keys are not there, in one commit; returns how many they were."""
         with self._writing():
-            keys = list(schema.key)
-            known = {tuple(row.values()) for row in self._tables[name].read().select(keys).to_pylist()}
-            fresh = [tuple(row.values()) not in known for row in candidates.select(keys).to_pylist()]
-            if not any(fresh):
-                return False
-            self._tables[name].append(candidates.filter(pa.array(fresh)))
-        return True
+            known = self._tables[name].keys()
+            fresh = candidates.filter(pa.array([key not in known for key in _keys_of(candidates, name)], pa.bool_()))
+            if fresh.num_rows:
+                self._tables[name].append(fresh)
+        return int(fresh.num_rows)
 
     def _read(self, name: str, where: Filter, version: int | None) -> pa.Table:
         version = self._pinned(name, version)
@@ -290,3 +320,12 @@ class Store:
             ) from error
         except OSError as error:
             raise StoreError(f"The results folder {self.root} cannot be written: {error.strerror or error}.") from error
+
+
+def _keys_of(rows: pa.Table, name: str) -> list[tuple[Any, ...]]:
+    return list(zip(*(rows[column].to_pylist() for column in TABLES[name].key), strict=True))
+
+
+def _started(cells: pa.Table) -> Iterator[tuple[tuple[Any, ...], datetime.datetime]]:
+    """The key of every block, and when it was measured."""
+    return zip(_keys_of(cells, "cells"), cells["started_at"].to_pylist(), strict=True)

@@ -126,7 +126,11 @@ class Table:
                     mode="ignore",
                     partition_by=list(self.schema.partition) or None,
                     name=self.schema.name,
-                    configuration={"kokoro_lab.schema_version": str(SCHEMA_VERSION)},
+                    # A report cites a version for years: its log entry must not expire.
+                    configuration={
+                        "kokoro_lab.schema_version": str(SCHEMA_VERSION),
+                        "delta.enableExpiredLogCleanup": "false",
+                    },
                     raise_if_key_not_exists=False,
                     commit_properties=commit,
                 )
