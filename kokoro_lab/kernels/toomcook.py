@@ -18,9 +18,8 @@ from fractions import Fraction
 from math import gcd, lcm
 from pathlib import Path
 
-__all__ = ["FORMS", "TILE", "Form", "header"]
+__all__ = ["FORMS", "Form", "header"]
 
-TILE = 6  # outputs of a tile: eight would halve no work worth having and does not step with the chunks of 11 taps
 
 Row = tuple[Fraction, ...]
 Matrix = tuple[Row, ...]
@@ -28,17 +27,19 @@ Matrix = tuple[Row, ...]
 
 @dataclass(frozen=True)
 class Form:
-    """One F(6, taps): its points, and the matrices that follow from them."""
+    """One F(tile, taps): its points, and the matrices that follow from them."""
 
     name: str
+    tile: int
+    """Outputs at a time."""
     taps: int
     pairs: Row
     """The finite points besides 0, each standing for both signs."""
     infinity: bool
 
     def __post_init__(self) -> None:
-        if self.size != TILE + self.taps - 1:
-            raise ValueError(f"{self.name} has {self.size} points and needs {TILE + self.taps - 1}")
+        if self.size != self.tile + self.taps - 1:
+            raise ValueError(f"{self.name} has {self.size} points and needs {self.tile + self.taps - 1}")
         if len({abs(point) for point in self.finite}) != len(self.pairs) + 1:
             raise ValueError(f"{self.name} repeats a point")
 
@@ -91,10 +92,10 @@ class Form:
         return tuple(rows)
 
     def outputs(self) -> Matrix:
-        """A, TILE x size."""
-        columns = [tuple(point**power for power in range(TILE)) for point in self.finite]
+        """A, tile x size."""
+        columns = [tuple(point**power for power in range(self.tile)) for point in self.finite]
         if self.infinity:
-            columns.append((*(Fraction(0),) * (TILE - 1), Fraction(1)))
+            columns.append((*(Fraction(0),) * (self.tile - 1), Fraction(1)))
         return tuple(zip(*columns, strict=True))
 
     def _halves(self, pair: int) -> tuple[Row, Row]:
@@ -134,10 +135,11 @@ def _points(*texts: str) -> Row:
 
 
 FORMS = (
-    Form("F6x2", 2, _points("1/2", "1", "7/4"), infinity=False),
-    Form("F6x3", 3, _points("1/2", "1", "7/4"), infinity=True),
-    Form("F6x6", 6, _points("1/3", "3/4", "1", "2", "4"), infinity=False),
-    Form("F6x7", 7, _points("1/3", "2/3", "1", "3/2", "5/2"), infinity=True),
+    Form("F2x3", 2, 3, _points("1"), infinity=True),
+    Form("F6x2", 6, 2, _points("1/2", "1", "7/4"), infinity=False),
+    Form("F6x3", 6, 3, _points("1/2", "1", "7/4"), infinity=True),
+    Form("F6x6", 6, 6, _points("1/3", "3/4", "1", "2", "4"), infinity=False),
+    Form("F6x7", 6, 7, _points("1/3", "2/3", "1", "3/2", "5/2"), infinity=True),
 )
 
 
@@ -151,13 +153,13 @@ def header() -> str:
     for form in FORMS:
         parts += [
             f"struct {form.name} {{",
-            f"  static constexpr int kTaps = {form.taps}, kTile = {TILE}, kPairs = {len(form.pairs)};",
+            f"  static constexpr int kTaps = {form.taps}, kTile = {form.tile}, kPairs = {len(form.pairs)};",
             f"  static constexpr int kSize = {form.size};",
             f"  static constexpr bool kInfinity = {str(form.infinity).lower()};",
             f"  static constexpr float kMiddle[] = {_braces(form.middle, 'f')};",
             _table("float kEven", [form.even(pair) for pair in range(len(form.pairs))], "f"),
             _table("float kOdd", [form.odd(pair) for pair in range(len(form.pairs))], "f"),
-            _table("float kPower", [tuple(p**power for power in range(TILE)) for p in form.pairs], "f"),
+            _table("float kPower", [tuple(p**power for power in range(form.tile)) for p in form.pairs], "f"),
             _table("double kWeights", list(form.weights()), ""),
             "};",
             "",

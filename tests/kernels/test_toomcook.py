@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from kokoro_lab.kernels.build import SOURCE
-from kokoro_lab.kernels.toomcook import FORMS, TILE, Form, header
+from kokoro_lab.kernels.toomcook import FORMS, Form, header
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
@@ -16,7 +16,7 @@ def test_the_matrices_convolve_exactly(form: Form) -> None:
     weights = [sum((g * w for g, w in zip(row, taps, strict=True)), Fraction(0)) for row in form.weights()]
     products = [v * u for v, u in zip(transformed, weights, strict=True)]
     outputs = [sum((a * m for a, m in zip(row, products, strict=True)), Fraction(0)) for row in form.outputs()]
-    assert outputs == [sum(taps[i] * inputs[j + i] for i in range(form.taps)) for j in range(TILE)]
+    assert outputs == [sum(taps[i] * inputs[j + i] for i in range(form.taps)) for j in range(form.tile)]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
@@ -26,9 +26,9 @@ def test_float32_holds_the_input_transform_exactly(form: Form) -> None:
 
 def test_a_form_needs_as_many_points_as_products() -> None:
     with pytest.raises(ValueError, match="points"):
-        Form("short", 3, (Fraction(1),), infinity=True)
+        Form("short", 6, 3, (Fraction(1),), infinity=True)
     with pytest.raises(ValueError, match="repeats"):
-        Form("double", 3, (Fraction(1), Fraction(1), Fraction(2)), infinity=True)
+        Form("double", 6, 3, (Fraction(1), Fraction(1), Fraction(2)), infinity=True)
 
 
 def test_the_committed_header_is_the_one_these_tables_give() -> None:

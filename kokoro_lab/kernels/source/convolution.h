@@ -138,7 +138,7 @@ class TiledConvolution final : public Convolution {
   // Tiles of each phase in a task: what keeps a task in the second-level cache, yet an even number of tasks, and eight
   // of them where that leaves the products enough rows.
   int64_t chunk_tiles(int64_t tiles, bool shared) const {
-    int64_t target = is_direct<Form> ? 168 : is_nested<Form> || blocks_ > 8 ? 28 : 42;
+    int64_t target = Form::kTile < 6 ? 168 / Form::kTile : is_nested<Form> || blocks_ > 8 ? 28 : 42;
     target = std::min(target, std::max<int64_t>(kRows, tiles * phases_ / 8));
     if (!shared) target = std::max<int64_t>(1, target / phases_);
     return divide_up(tiles, round_up(divide_up(tiles, target), 2));

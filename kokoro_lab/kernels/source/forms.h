@@ -1,6 +1,24 @@
 // Written by kokoro_lab/kernels/toomcook.py; `make test` holds that it is up to date.
 #pragma once
 
+struct F2x3 {
+  static constexpr int kTaps = 3, kTile = 2, kPairs = 1;
+  static constexpr int kSize = 4;
+  static constexpr bool kInfinity = true;
+  static constexpr float kMiddle[] = {-1.0f, 1.0f};
+  static constexpr float kEven[][1] = {
+      {1.0f}};
+  static constexpr float kOdd[][1] = {
+      {1.0f}};
+  static constexpr float kPower[][2] = {
+      {1.0f, 1.0f}};
+  static constexpr double kWeights[][3] = {
+      {-1.0, 0.0, 0.0},
+      {0.5, 0.5, 0.5},
+      {0.5, -0.5, 0.5},
+      {0.0, 0.0, 1.0}};
+};
+
 struct F6x2 {
   static constexpr int kTaps = 2, kTile = 6, kPairs = 3;
   static constexpr int kSize = 7;

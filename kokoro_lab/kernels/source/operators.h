@@ -11,6 +11,7 @@ enum Input { kX, kWeight, kBias, kStatistics, kStyle, kNormWeight, kNormBias, kA
 enum { kY, kYStatistics, kOutputs };
 
 constexpr int64_t kMostChannels = 1 << 16, kMostTaps = 64, kMostDilation = 1 << 10, kMostWeights = int64_t{1} << 28;
+constexpr int64_t kWide = 512 * 512;
 constexpr int64_t kMostSteps = int64_t{1} << 28;
 
 // [columns, channels, taps]
@@ -45,6 +46,8 @@ std::unique_ptr<Convolution> tiled(const Geometry& g, const Weights& weights, bo
 // `shorts`: products of 16-bit integers where there is a form and the processor has them.
 inline std::unique_ptr<Convolution> make_convolution(const Geometry& g, const Weights& weights, bool shorts) {
   if (g.taps == 2 && g.dilation == 1) return tiled<F6x2>(g, weights, shorts);
+  // wide layers over few rows: a smaller tile has half the weights to keep and to read
+  if (g.taps == 3 && g.channels * g.columns >= kWide) return tiled<F2x3>(g, weights, shorts);
   if (g.taps == 3) return tiled<F6x3>(g, weights, shorts);
   if (g.taps == 7) return tiled<F6x7>(g, weights, shorts);
   if (g.taps == 11) return tiled<Nested<F6x6>>(g, weights, shorts);
