@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
-
-import altair as alt
-import pandas as pd
 
 from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.reports.evidence import Evidence, matching
-from kokoro_lab.reports.summary import NARROW_SPACE, CellFigure, best, block_points, cell_figures, number, spread
-from kokoro_lab.reports.theme import SERIES, Figure, Picture, colour
+from kokoro_lab.reports.plots import dots, stack
+from kokoro_lab.reports.summary import CellFigure, best, block_points, cell_figures, number
+from kokoro_lab.reports.theme import Figure
 
 __all__ = ["LOAD_STAGES", "STAGES", "cold_start_figure", "rtf_figure", "stages_figure", "ttfa_figure"]
 
@@ -32,14 +28,10 @@ LOAD_STAGES = {
     "voices": "voices",
     "g2p": "phonemiser",
     "caches": "caches",
+    "warmup": "warm-up calls",
     "other": "other",
     "first_call": "first call",
 }
-ROW_HEIGHT = 30  # px, one cell in a chart
-BAR_HEIGHT = 34  # px
-TEXT_ROOM = 90  # px, kept free on the right for a number
-NOTE_ROOM = 80  # px, and for a word that says why it is not ranked
-CHARACTER = 6.9  # px, a generous width of one character of a label at 12 px
 
 
 def ttfa_figure(evidence: Evidence, bars: dict[str, float] | None = None) -> Figure:
@@ -50,7 +42,7 @@ def ttfa_figure(evidence: Evidence, bars: dict[str, float] | None = None) -> Fig
     if last.characters > first.characters:
         title += f" for {first.characters} characters, {number(last.measured.median)} ms for {last.characters}"
     points = block_points(evidence, "ttfa_ms")
-    return _dots(figures, points, title, "time to first audio, ms (logarithmic)", "ms", bars=bars or {}, log=True)
+    return dots(figures, points, title, "time to first audio, ms (logarithmic)", "ms", bars=bars or {}, log=True)
 
 
 def rtf_figure(evidence: Evidence) -> Figure:
@@ -58,7 +50,7 @@ def rtf_figure(evidence: Evidence) -> Figure:
     figures = _present(cell_figures(evidence, "rtf"), "real-time factor")
     medians = [figure.measured.median for figure in figures]
     title = f"One second of speech takes {number(min(medians))} to {number(max(medians))} s of work"
-    return _dots(figures, block_points(evidence, "rtf"), title, "work for one second of speech, s", "s")
+    return dots(figures, block_points(evidence, "rtf"), title, "work for one second of speech, s", "s")
 
 
 def stages_figure(evidence: Evidence) -> Figure:
@@ -74,7 +66,7 @@ def stages_figure(evidence: Evidence) -> Figure:
         lines.append((f"{preset}, {chosen.label}", {name: float(means[key]) for key, name in STAGES.items()}))
     share = sum(parts["model"] for _, parts in lines) / sum(sum(parts.values()) for _, parts in lines)
     title = f"The model takes {'over 99' if share > 0.99 else f'{100 * share:.0f}'} % of a call"
-    return _stack(lines, list(STAGES.values()), title, "mean time of one call, ms", "stage")
+    return stack(lines, list(STAGES.values()), title, "mean time of one call, ms", "stage")
 
 
 def cold_start_figure(evidence: Evidence, bar_ms: float | None = None) -> Figure:
@@ -91,242 +83,7 @@ def cold_start_figure(evidence: Evidence, bar_ms: float | None = None) -> Figure
     fastest = min(sum(parts.values()) for _, parts in lines)
     largest = max(LOAD_STAGES.values(), key=lambda name: sum(parts[name] for _, parts in lines))
     title = f"A cold start takes {number(fastest)} ms; the largest part: {largest}"
-    return _stack(lines, list(LOAD_STAGES.values()), title, "mean time of a cold start, ms", "stage", bar=bar_ms)
-
-
-def _dots(
-    figures: Sequence[CellFigure],
-    points: pd.DataFrame,
-    title: str,
-    axis: str,
-    unit: str,
-    *,
-    bars: dict[str, float] | None = None,
-    log: bool = False,
-) -> Figure:
-    """A dot and an interval a cell, a small tick a block, one panel a text."""
-    bars = bars or {}
-    presets = {figure.text_preset: figure.characters for figure in figures}
-    ends = [end for f in figures for end in (f.measured.low, f.measured.high, f.measured.median) if end is not None]
-    ends += [*points["value"], *(bars[name] for name in presets if name in bars)]
-    space = _label_space([figure.label for figure in figures])
-    written = TEXT_ROOM + (NOTE_ROOM if any(figure.note for figure in figures) else 0)
-    colours = {name: SERIES[at % len(SERIES)] for at, name in enumerate(dict.fromkeys(f.provider for f in figures))}
-
-    def chart(width: int) -> Picture:
-        plot = _plot(width, space)
-        domain, ticks = (_log_axis if log else _linear_axis)(min(ends), max(ends), room=plot / (plot - written))
-        scale = alt.Scale(type="log" if log else "linear", domain=domain, nice=False)
-        panels = []
-        for at, (preset, characters) in enumerate(presets.items()):
-            final = at == len(presets) - 1
-            place = alt.X("value:Q", scale=scale, axis=_x_axis(axis if final else None, ticks))
-            labels = [figure.label for figure in figures if figure.text_preset == preset]
-            line = alt.Y("label:N", sort=labels, title=None, axis=_y_axis(space))
-            data = _dot_rows([figure for figure in figures if figure.text_preset == preset], colours, unit)
-            layers: list[alt.Chart] = []
-            if preset in bars:
-                layers += _bar_layers(bars[preset], place, f"target {number(bars[preset])} {unit}")
-            marks = points[points["text_preset"] == preset][["label", "value"]]
-            layers += [
-                alt.Chart(marks)
-                .mark_tick(thickness=1.5, size=14, color=colour("quiet"), opacity=0.7)
-                .encode(place, line),
-                alt.Chart(data)
-                .mark_rule(strokeWidth=3)
-                .encode(alt.X("low:Q", scale=scale), line, alt.X2("high:Q"), alt.Color("colour:N", scale=None)),
-                alt.Chart(data)
-                .mark_point(size=70, opacity=1, strokeWidth=2)
-                .encode(
-                    place,
-                    line,
-                    alt.Color("colour:N", scale=None),
-                    alt.Fill("fill:N", scale=None),
-                    alt.Shape("shape:N", scale=None),
-                ),
-                alt.Chart(data)
-                .mark_text(align="left", dx=9, dy=-1, fontWeight=600)
-                .encode(alt.X("end:Q", scale=scale), line, alt.Text("text:N")),
-            ]
-            panel = alt.layer(*layers).properties(
-                width=plot, height=ROW_HEIGHT * len(labels), title=f"{preset}: {characters} characters"
-            )
-            panels.append(panel)
-        return alt.vconcat(*panels, spacing=14)
-
-    hollow = any(not figure.ranked for figure in figures)
-    return Figure(
-        title=title,
-        alt=f"{title}. " + " ".join(f"{f.text_preset}, {f.label}: {spread(f.measured, unit)}." for f in figures),
-        chart=chart,
-        columns=("Text", "Cell", "Median", "95 % interval", "Blocks", "Disturbed", "Ranked"),
-        rows=[_number_row(figure, unit) for figure in figures],
-        note="Dot: median of block medians; line: 95 % interval; ticks: blocks."
-        + (" Hollow diamonds are not ranked." if hollow else "")
-        + (" Dashed: stated target." if bars else ""),
-    )
-
-
-def _dot_rows(figures: Sequence[CellFigure], colours: dict[str, str], unit: str) -> pd.DataFrame:
-    rows = []
-    for figure in figures:
-        middle, low, high = figure.measured.median, figure.measured.low, figure.measured.high
-        note = f" {figure.note}" if figure.note else ""
-        rows.append(
-            {
-                "label": figure.label,
-                "value": middle,
-                "low": middle if low is None else low,
-                "high": middle if high is None else high,
-                "end": middle if high is None else high,
-                "text": f"{number(middle)} {unit}{note}",
-                "colour": colour(colours[figure.provider]),
-                "fill": colour(colours[figure.provider] if figure.ranked else "paper"),
-                "shape": "circle" if figure.ranked else "diamond",
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _stack(
-    lines: Sequence[tuple[str, dict[str, float]]],
-    every: Sequence[str],
-    title: str,
-    axis: str,
-    heading: str,
-    *,
-    bar: float | None = None,
-) -> Figure:
-    """One stacked bar a line, its parts in the order of `every` without empty ones, its sum written at the end."""
-    used = [(name, series) for name, series in zip(every, SERIES, strict=False) if any(part[name] for _, part in lines)]
-    names, colours = [name for name, _ in used], [colour(series) for _, series in used]
-    parts = pd.DataFrame(
-        [
-            {"line": line, "part": name, "value": values[name], "at": at}
-            for line, values in lines
-            for at, name in enumerate(names)
-        ]
-    )
-    totals = pd.DataFrame([{"line": line, "value": sum(values.values())} for line, values in lines])
-    totals["text"] = [f"{number(value)} ms" for value in totals["value"]]
-    top = max(float(totals["value"].max()), bar or 0)
-    space = _label_space([line for line, _ in lines])
-    order = [line for line, _ in lines]
-
-    def chart(width: int) -> Picture:
-        slim = width < WIDE_FROM
-        plot = _plot(width, 0 if slim else space)
-        domain, ticks = _linear_axis(0, top, room=plot / (plot - TEXT_ROOM))
-        scale = alt.Scale(domain=domain, nice=False)
-        line = alt.Y("line:N", sort=order, title=None, axis=None if slim else _y_axis(space))
-        place = alt.X("value:Q", stack="zero", scale=scale, axis=_x_axis(axis, ticks))
-        key = alt.Legend(orient="bottom", columns=3 if slim else len(names), direction="horizontal")
-        layers: list[alt.Chart] = [
-            alt.Chart(parts)
-            .mark_bar(height=18, stroke=colour("paper"), strokeWidth=1)
-            .encode(
-                place,
-                line,
-                alt.Color("part:N", sort=list(names), scale=alt.Scale(domain=list(names), range=colours), legend=key),
-                alt.Order("at:Q"),
-            ),
-            alt.Chart(totals)
-            .mark_text(align="left", dx=6, fontWeight=600)
-            .encode(alt.X("value:Q", scale=scale), line, alt.Text("text:N")),
-        ]
-        if slim:
-            layers.append(
-                alt.Chart(totals)
-                .mark_text(align="left", dy=-17, color=colour("quiet"))
-                .encode(alt.XDatum(0, scale=scale), line, alt.Text("line:N"))
-            )
-        if bar is not None:
-            layers += _bar_layers(bar, alt.X("value:Q", scale=scale), f"target {number(bar)} ms")
-        height = (BAR_HEIGHT + (14 if slim else 0)) * len(lines)
-        return alt.layer(*layers).properties(width=plot, height=height)
-
-    return Figure(
-        title=title,
-        alt=f"{title}. "
-        + " ".join(
-            f"{line}: " + ", ".join(f"{name} {number(value)} ms" for name, value in values.items()) + "."
-            for line, values in lines
-        ),
-        chart=chart,
-        columns=("Cell", *[f"{name}, ms" for name in names], "sum, ms"),
-        rows=[
-            (line, *[number(values[name]) for name in names], number(sum(values.values()))) for line, values in lines
-        ],
-        note="Means, so that the parts add up to the whole." + (" Dashed: stated target." if bar is not None else ""),
-    )
-
-
-WIDE_FROM = 600  # px; narrower pictures put labels above the bars
-
-
-def _bar_layers(value: float, place: alt.X, text: str) -> list[alt.Chart]:
-    """A dashed line at a stated value, and its label at the top."""
-    data = pd.DataFrame([{"value": value, "text": text}])
-    rule = alt.Chart(data).mark_rule(color=colour("bar"), strokeDash=[5, 4], strokeWidth=1.5).encode(place)
-    label = (
-        alt.Chart(data)
-        .mark_text(align="left", dx=4, y=-2, baseline="bottom", fontSize=11, color=colour("bar"))
-        .encode(place, alt.Text("text:N"))
-    )
-    return [rule, label]
-
-
-def _x_axis(title: str | None, ticks: Sequence[float]) -> alt.Axis:
-    """An axis with these ticks; without a title it has grid lines only, for the panels above the last one."""
-    grouped = f"replace(format(datum.value, ',.10~g'), ',', '{NARROW_SPACE}')"
-    return alt.Axis(title=title, labels=title is not None, values=list(ticks), labelExpr=grouped, labelOverlap=True)
-
-
-def _y_axis(space: int) -> alt.Axis:
-    """Names of cells; the space is set by us, because the browser's font is not the one that the layout measured."""
-    return alt.Axis(grid=False, minExtent=space, maxExtent=space, labelLimit=space)
-
-
-def _label_space(labels: Sequence[str]) -> int:
-    return math.ceil(max(len(label) for label in labels) * CHARACTER) + 10
-
-
-def _plot(width: int, space: int) -> int:
-    """Width of the plot itself: what the labels on the left leave of the picture."""
-    return width - space - 12
-
-
-def _linear_axis(low: float, high: float, room: float) -> tuple[list[float], list[float]]:
-    """Domain from 0 with room on the right for the numbers, and about five round ticks."""
-    del low
-    top = high * room if high > 0 else 1.0
-    rough = top / 5
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
-    return [0.0, top], [step * at for at in range(math.floor(top / step) + 1)]
-
-
-def _log_axis(low: float, high: float, room: float) -> tuple[list[float], list[float]]:
-    """Domain with room on the right for the numbers; ticks at 1, 2 and 5 times the powers of ten."""
-    bottom = low * 0.85
-    top = bottom * (high / bottom) ** room
-    powers = range(math.floor(math.log10(bottom)), math.ceil(math.log10(top)) + 1)
-    ticks = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
-    return [bottom, top], [tick for tick in ticks if bottom <= tick <= top]
-
-
-def _number_row(figure: CellFigure, unit: str) -> tuple[str, ...]:
-    measured = figure.measured
-    known = measured.low is not None and measured.high is not None
-    return (
-        f"{figure.text_preset} ({figure.characters})",
-        figure.label,
-        f"{number(measured.median)} {unit}",
-        f"{number(measured.low)} to {number(measured.high)} {unit}" if known else "one block",  # type: ignore[arg-type]
-        str(measured.blocks),
-        str(figure.disturbed),
-        figure.ranked or f"no: {figure.note}",
-    )
+    return stack(lines, list(LOAD_STAGES.values()), title, "mean time of a cold start, ms", "stage", bar=bar_ms)
 
 
 def _present(figures: list[CellFigure], what: str) -> list[CellFigure]:
