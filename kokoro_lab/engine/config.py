@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from kokoro_lab.engine.environment import VariableReport, documented_options, report
+from kokoro_lab.engine.environment import SETTINGS, VariableReport, documented_options, report
 from kokoro_lab.errors import SettingError
 from kokoro_lab.runtime.settings import SessionSettings
 from kokoro_lab.text.vocabulary import MAX_TOKENS
@@ -67,6 +67,15 @@ class EngineConfig:
 
     arena_shrink: bool = False
     """Give the arena's free memory back after each call (default: off; KOKORO_ARENA_SHRINK)."""
+
+    arena_limit_mb: int = 0
+    """MB that the arena of each session may hold, 0 for no limit (default: 0; KOKORO_ARENA_LIMIT_MB)."""
+
+    arena_extend: str = "double"
+    """Steps in which the arena grows: double, requested (default: double; KOKORO_ARENA_EXTEND)."""
+
+    arena_auto: bool = False
+    """Limit the arena to the documents' size for this machine (default: off; KOKORO_ARENA_AUTO)."""
 
     memory_pattern: bool = True
     """Plan memory by the shapes of earlier calls (default: on; KOKORO_MEMORY_PATTERN)."""
@@ -187,6 +196,8 @@ class EngineConfig:
                 mistakes.append(f"{name} is {value}, use {low:g} to {high:g}")
         if self.gather_tokens > self.max_tokens:
             mistakes.append(f"gather_tokens is {self.gather_tokens}, use at most max_tokens, {self.max_tokens}")
+        if self.arena_auto and self.arena_limit_mb:
+            mistakes.append("arena_auto chooses arena_limit_mb, set one of them")
         if self.cache_dir is not None and not self.audio_cache_mb:
             mistakes.append("cache_dir keeps what the audio cache keeps, set audio_cache_mb")
         if mistakes:
@@ -209,13 +220,14 @@ class EngineConfig:
         values: dict[str, Any] = {}
         mistakes = []
         for name, hint in typing.get_type_hints(cls).items():
-            if name in overrides or variable(name) not in environ:
+            set_by = next((one for one in (variable(name), SETTINGS.get(name, "")) if one in environ), "")
+            if name in overrides or not set_by:
                 continue
-            text = environ[variable(name)].strip()
+            text = environ[set_by].strip()
             try:
                 values[name] = _read(hint, text)
             except ValueError as error:
-                mistakes.append(f"{variable(name)} is {text!r}: {error}")
+                mistakes.append(f"{set_by} is {text!r}: {error}")
         if mistakes:
             raise SettingError(f"the environment's settings cannot be read: {'; '.join(mistakes)}")
         values = {**values, **overrides}
@@ -231,6 +243,7 @@ class EngineConfig:
 
 
 _BOUNDS: tuple[tuple[str, float, float], ...] = (
+    ("arena_limit_mb", 0, 1_000_000),
     ("session_rest_s", 0, 3600),
     ("concurrency", 1, 64),
     ("max_tokens", 1, MAX_TOKENS),

@@ -23,6 +23,7 @@ from kokoro_lab.engine.status import Counter, EngineStatus, StartStatus
 from kokoro_lab.engine.stream import OUT_OF_MEMORY, Stream, StreamSettings
 from kokoro_lab.errors import InferenceError
 from kokoro_lab.models.voices import Voice, load_voice
+from kokoro_lab.runtime.arena import ArenaStatus
 from kokoro_lab.runtime.memory import Watchdog
 from kokoro_lab.runtime.pool import Answer
 from kokoro_lab.runtime.session import Cancellation, Inference
@@ -184,6 +185,11 @@ class Engine:
             primer_cache=None if self._primers is None else self._primers.status(),
             start=StartStatus(dict(self.load_seconds), dict(self._busy)),
             warmup=self._warmup.status(),
+            arena=ArenaStatus(
+                session.settings.arena_limit_mb,
+                session.settings.arena_extend,
+                sum(member.session.arena_refusals for member in self.pool.members),
+            ),
             memory=None if self._watchdog is None else self._watchdog.status(),
             languages=self._reader.languages,
             voices=tuple(sorted(self._voices)),

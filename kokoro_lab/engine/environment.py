@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kokoro_lab.runtime.providers import PROVIDERS
 
-__all__ = ["VariableReport", "documented_options", "report"]
+__all__ = ["SETTINGS", "VariableReport", "documented_options", "report"]
 
 PREFIXES = ("KOKORO_", "COREML_")
 
@@ -22,9 +22,11 @@ DOCUMENTED: Mapping[str, tuple[str, str]] = {
 WITHOUT_OPTION: Mapping[str, str] = {
     "COREML_NEURAL_ENGINE_OPTIMIZATION": "the Core ML provider has no such option; MLComputeUnits chooses processors",
     "COREML_OPTIMIZE_FOR_APPLE_SILICON": "the Core ML provider has no such option",
-    "KOKORO_MEMORY_ARENA_SIZE_MB": "onnxruntime's arena of a session grows as needed and takes no size",
 }
 """Variables of the documents that nothing answers to."""
+
+SETTINGS: Mapping[str, str] = {"arena_limit_mb": "KOKORO_MEMORY_ARENA_SIZE_MB"}
+"""Setting -> the documents' variable for it, read where ours is not set."""
 
 FOLDERS: Mapping[str, str] = {
     "KOKORO_LAB_HOME": "the folder of models and voices",
@@ -66,6 +68,7 @@ def report(
     what was asked for in the end.
     """
     fields = {f"KOKORO_{name.upper()}": name for name in settings}
+    theirs = {other: name for name, other in SETTINGS.items()}
     found = []
     for name in sorted(environ):
         if not name.startswith(PREFIXES):
@@ -74,6 +77,12 @@ def report(
         if name in fields:
             applied = "" if fields[name] in overridden else fields[name]
             reason = "" if applied else f"{fields[name]} was given in code, which wins"
+        elif name in theirs:
+            field, ours = theirs[name], f"KOKORO_{theirs[name].upper()}"
+            if field in overridden or ours in environ:
+                reason = f"{field} was set by {ours} or in code, which wins"
+            else:
+                applied = field
         elif name in DOCUMENTED:
             owner, option = DOCUMENTED[name]
             if owner != provider:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import kokoro_lab
 from kokoro_lab.engine.caches import Cache
@@ -18,6 +18,7 @@ from kokoro_lab.engine.reader import Reader
 from kokoro_lab.engine.rendered import Rendered, RenderedFolder, RenderedKey, RenderedStore
 from kokoro_lab.models.catalog import ModelFile, resolve
 from kokoro_lab.models.voices import Voice, load_voice
+from kokoro_lab.runtime.arena import documented_size_mb
 from kokoro_lab.runtime.pool import SessionPool, role_settings
 from kokoro_lab.runtime.session import Inference, Session
 
@@ -97,9 +98,18 @@ def stage(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def _open_pool(model: ModelFile, config: EngineConfig) -> SessionPool:
+    import psutil
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    settings = role_settings(config.session_settings, config.sessions, cores)
-    sessions = {role: Session.open(model, wanted) for role, wanted in settings.items()}
+    wanted = config.session_settings
+    if config.arena_auto:
+        machine = psutil.virtual_memory()
+        used = 1 - machine.available / machine.total
+        wanted = replace(
+            wanted, arena_limit_mb=documented_size_mb(machine.total / 2**30, cores, config.max_tokens, used)
+        )
+    settings = role_settings(wanted, config.sessions, cores)
+    sessions = {role: Session.open(model, each) for role, each in settings.items()}
     return SessionPool(sessions, routing=config.routing, concurrency=config.concurrency, rest_s=config.session_rest_s)
 
 

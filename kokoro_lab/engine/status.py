@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kokoro_lab.engine.caches import CacheStatus
 from kokoro_lab.engine.environment import VariableReport
 from kokoro_lab.engine.rendered import FolderStatus
+from kokoro_lab.runtime.arena import ArenaStatus
 from kokoro_lab.runtime.assignment import EffectiveProvider
 from kokoro_lab.runtime.memory import MemoryStatus
 from kokoro_lab.runtime.pool import MemberStatus
@@ -93,6 +94,7 @@ class EngineStatus:
     primer_cache: CacheStatus | None
     start: StartStatus
     warmup: WarmupStatus
+    arena: ArenaStatus
     memory: MemoryStatus | None
     """None without the watchdog."""
     languages: tuple[str, ...]

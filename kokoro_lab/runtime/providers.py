@@ -1,7 +1,14 @@
 """Execution providers: what each is called, which options it takes, and whether the installed onnxruntime has it.
 
-The option names are those of onnxruntime 1.31's provider documentation. onnxruntime's CPU provider takes any option
-without a word, so that options are checked here, before a session is made, and a misspelt one is an error.
+onnxruntime's CPU provider takes any option without a word, so that options are checked here, before a session is made,
+and a misspelt one is an error. Where the names were checked:
+
+- CoreML, CUDA: the option parsers in onnxruntime's source, and the Rust binding that follows onnxruntime 1.31 (`ort`,
+  src/ep), which spells each of them out. XNNPACK: onnxruntime's page of that provider.
+- OpenVINO: the sixteen keys its factory accepts (`ProviderInfo::valid_provider_keys`, provider 5.9), less those that
+  mean nothing here: `context` (a native pointer), `device_id` (deprecated), `device_luid`, `enable_causallm`. Its flags
+  are spelt True and False; it refuses 1 and 0.
+- DirectML: the enumerations in `dml_provider_factory.h`; the spelling of the keys from programs that use them.
 """
 
 from __future__ import annotations
@@ -122,6 +129,8 @@ _KINDS = (
             _choice("arena_extend_strategy", "kNextPowerOfTwo kSameAsRequested", "how the arena grows"),
             _choice("cudnn_conv_algo_search", "EXHAUSTIVE HEURISTIC DEFAULT", "HEURISTIC suits varying shapes"),
             _word_flag("cudnn_conv_use_max_workspace", "let convolutions take all the scratch memory they like"),
+            _word_flag("cudnn_conv1d_pad_to_nc1d", "pad 1-d convolutions to [N, C, 1, D] instead of [N, C, D, 1]"),
+            _word_flag("prefer_nhwc", "channels last, for tensor cores"),
             _word_flag("do_copy_in_default_stream", "copy and compute in one stream"),
             _word_flag("use_tf32", "TF32 in matrix products"),
             _word_flag("enable_cuda_graph", "capture and replay; wants static shapes"),
@@ -133,12 +142,17 @@ _KINDS = (
         "Intel CPUs, GPUs and NPUs (its CPU plugin runs on AMD too); onnxruntime-openvino",
         (
             Option("device_type", "text", "CPU, GPU, NPU, or AUTO:..., HETERO:..."),
-            _choice("precision", "FP32 FP16 ACCURACY", "inference precision"),
+            _choice("precision", "FP32 FP16 ACCURACY", "CPU: FP32, ACCURACY (the model's own); NPU: FP16, ACCURACY"),
             Option("num_of_threads", "count", "threads"),
-            Option("num_streams", "count", "parallel streams"),
+            Option("num_streams", "count", "parallel streams; 1 under AUTO, MULTI and HETERO"),
+            _choice("model_priority", "LOW MEDIUM HIGH DEFAULT", "among models that share a device"),
             Option("cache_dir", "text", "folder that keeps compiled models"),
             Option("load_config", "text", "JSON text of OpenVINO properties by device"),
+            Option("reshape_input", "text", "fixed or bounded shapes, as in tokens[1,1..512]"),
+            Option("layout", "text", "order of axes by tensor, as in tokens[NC]"),
             _word_flag("disable_dynamic_shapes", "compile for each shape anew", "True", "False"),
+            _word_flag("enable_opencl_throttling", "spare the processor while the GPU is busy", "True", "False"),
+            _word_flag("enable_qdq_optimizer", "drop pairs of quantise and dequantise for the NPU", "True", "False"),
         ),
     ),
     ProviderKind(
@@ -148,7 +162,7 @@ _KINDS = (
         (
             Option("device_id", "count", "which adapter"),
             _choice("performance_preference", "default high_performance minimum_power", "which adapter is preferred"),
-            _choice("device_filter", "any gpu npu", "which kind of adapter"),
+            _choice("device_filter", "gpu npu any", "which kind of adapter"),
             _word_flag("disable_metacommands", "no vendor-made kernels", "true", "false"),
         ),
     ),
@@ -156,7 +170,7 @@ _KINDS = (
         "xnnpack",
         "XnnpackExecutionProvider",
         "phones, browsers and custom builds of onnxruntime",
-        (Option("intra_op_num_threads", "count", "threads of XNNPACK's own pool"),),
+        (Option("intra_op_num_threads", "count", "threads of its own pool; turn off spinning of the session's"),),
     ),
 )
 

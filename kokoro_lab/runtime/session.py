@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from kokoro_lab.errors import InferenceError, InputError, ModelError, ModelNotFoundError, ProviderError
 from kokoro_lab.models.contract import Contract, read_contract
+from kokoro_lab.runtime.arena import registered
 from kokoro_lab.runtime.assignment import EffectiveProvider, NodeAssignment, ProviderShare, judge, read_assignment
 from kokoro_lab.runtime.providers import CPU, require
 from kokoro_lab.runtime.settings import SessionSettings, read_back, run_options, session_options
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Cancellation", "Inference", "Session", "optimised_graph_sum"]
 
 PAD = 0  # the token at each end of a call
+ARENA_FULL = "BFCArena::AllocateRaw"  # in onnxruntime's words for a call that needs more than the arena may hold
 UNREADABLE = frozenset({"NoSuchFile", "InvalidProtobuf", "InvalidGraph", "NoModel", "NotImplemented"})
 
 
@@ -100,6 +102,8 @@ class Session:
         self.contract: Contract = read_contract(
             session.get_inputs(), session.get_outputs(), session.get_overridable_initializers()
         )
+        self.arena_refusals = 0
+        """Calls that needed more memory than `arena_limit_mb`."""
         self._session: Any | None = session
         self._fallback_reason = fallback_reason
 
@@ -127,9 +131,11 @@ class Session:
             )
 
         def create(providers: list[str], options: list[dict[str, str]]) -> Any:
-            return onnxruntime.InferenceSession(
-                str(model.path), session_options(settings), providers, options, enable_fallback=0
-            )
+            arena = registered(settings.arena_limit_mb, settings.arena_extend) if settings.own_arena else nullcontext()
+            with arena:
+                return onnxruntime.InferenceSession(
+                    str(model.path), session_options(settings), providers, options, enable_fallback=0
+                )
 
         start = time.perf_counter()
         try:
@@ -184,6 +190,12 @@ class Session:
         except Exception as error:
             if cancellation is not None and cancellation.cancelled:
                 raise InferenceError("the call was cancelled while it ran") from error
+            if self.settings.arena_limit_mb and ARENA_FULL in str(error):
+                self.arena_refusals += 1
+                raise InferenceError(
+                    f"{len(tokens)} tokens need more than the arena's {self.settings.arena_limit_mb} MB; raise "
+                    "arena_limit_mb or lower max_tokens"
+                ) from error
             raise InferenceError(f"the model failed on {len(tokens)} tokens: {_line(error)}") from error
         seconds = time.perf_counter() - start
         audio = np.ascontiguousarray(outputs[0], np.float32).reshape(-1)

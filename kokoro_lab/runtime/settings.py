@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kokoro_lab.errors import SettingError
+from kokoro_lab.runtime.arena import EXTENDING
 from kokoro_lab.runtime.providers import ProviderRequest, parse
 
 __all__ = ["GRAPH_LEVELS", "SessionSettings", "read_back", "run_options", "session_options"]
@@ -26,6 +27,7 @@ AFFINITIES = "session.intra_op_thread_affinities"
 SPINNING = "session.intra_op.allow_spinning"
 DENORMALS = "session.set_denormal_as_zero"
 PREPACKING = "session.disable_prepacking"
+ENVIRONMENT_ARENA = "session.use_env_allocators"
 ARENA_SHRINKAGE = "memory.enable_memory_arena_shrinkage"  # a run option, not a session one
 ERRORS_ONLY = 3  # onnxruntime's log severity: warnings about overridable initializers are no news to a user
 
@@ -57,6 +59,12 @@ class SessionSettings:
 
     arena_shrink: bool = False
     """Give the arena's free regions back to the system after each call."""
+
+    arena_limit_mb: int = 0
+    """MB (2**20 bytes) that the arena may hold: a call that needs more fails; 0 for no limit."""
+
+    arena_extend: str = "double"
+    """Steps in which the arena grows: double (the next power of two), or requested (what a call asks for)."""
 
     memory_pattern: bool = True
     """Plan memory ahead by the shapes of earlier calls."""
@@ -94,6 +102,12 @@ class SessionSettings:
         for name in ("intra_op_threads", "inter_op_threads"):
             if not 0 <= getattr(self, name) <= 256:
                 raise SettingError(f"{name} is {getattr(self, name)}; use 0 (onnxruntime's choice) to 256")
+        if self.arena_extend not in EXTENDING:
+            raise SettingError(f"arena_extend {self.arena_extend!r} is unknown; use one of {', '.join(EXTENDING)}")
+        if self.arena_limit_mb < 0:
+            raise SettingError(f"arena_limit_mb is {self.arena_limit_mb}; use 0 for no limit, or more")
+        if self.own_arena and not self.arena:
+            raise SettingError("arena_limit_mb and arena_extend shape the arena, which is off; turn arena on")
         if self.parallel and self.inter_op_threads == 1:
             raise SettingError("onnxruntime runs parallel with one inter_op thread in sequence; use 0, or 2 or more")
         if self.affinity and self.affinity.count(";") + 2 != self.intra_op_threads:
@@ -101,6 +115,11 @@ class SessionSettings:
                 f"affinity {self.affinity!r} pins {self.affinity.count(';') + 1} threads besides the caller's; "
                 f"set intra_op_threads to {self.affinity.count(';') + 2}"
             )
+
+    @property
+    def own_arena(self) -> bool:
+        """Whether the session needs an arena other than the one onnxruntime makes for it."""
+        return self.arena_limit_mb > 0 or self.arena_extend != "double"
 
     @property
     def request(self) -> ProviderRequest:
@@ -134,6 +153,8 @@ def session_options(settings: SessionSettings) -> Any:
     options.add_session_config_entry(SPINNING, "1" if settings.spinning else "0")
     options.add_session_config_entry(DENORMALS, "1" if settings.denormals_as_zero else "0")
     options.add_session_config_entry(PREPACKING, "0" if settings.prepacking else "1")
+    if settings.own_arena:
+        options.add_session_config_entry(ENVIRONMENT_ARENA, "1")
     if settings.affinity:
         options.add_session_config_entry(AFFINITIES, settings.affinity)
     if settings.optimized_path is not None:
@@ -155,7 +176,8 @@ def run_options(settings: SessionSettings) -> Any:
 def read_back(session: Any, settings: SessionSettings) -> dict[str, str]:
     """What a live onnxruntime session says of its own options, by the names of our settings.
 
-    `arena_shrink` and `io_binding` act at each call and are read from the run options and from the caller's path.
+    `arena_shrink` and `io_binding` act at each call and are read from the run options and from the caller's path; of an
+    arena onnxruntime says only whether it came from the environment.
     """
     options = session.get_session_options()
     entry: Callable[[str], str] = options.get_session_config_entry
@@ -165,6 +187,9 @@ def read_back(session: Any, settings: SessionSettings) -> dict[str, str]:
         "parallel": options.execution_mode.name,
         "graph_level": options.graph_optimization_level.name,
         "arena": str(options.enable_cpu_mem_arena),
+        "own_arena": entry(ENVIRONMENT_ARENA) if settings.own_arena else "0",
+        "arena_limit_mb": str(settings.arena_limit_mb),
+        "arena_extend": settings.arena_extend,
         "memory_pattern": str(options.enable_mem_pattern),
         "memory_reuse": str(options.enable_mem_reuse),
         "deterministic": str(options.use_deterministic_compute),

@@ -135,11 +135,12 @@ def test_each_variable_is_reported_as_applied_or_as_without_effect() -> None:
     assert set(found) == set(environ) - {"HOME"}
     assert found["KOKORO_PROVIDER"].applied_to == "provider"
     assert found["KOKORO_COREML_COMPUTE_UNITS"].applied_to == "coreml.MLComputeUnits"
+    assert found["KOKORO_MEMORY_ARENA_SIZE_MB"].applied_to == "arena_limit_mb"
+    assert config.arena_limit_mb == 512
     assert found["COREML_USE_FLOAT16"].applied_to == "coreml.AllowLowPrecisionAccumulationOnGPU"
     for name, why in {
         "KOKORO_COREML_MODEL_FORMAT": "which wins",
         "COREML_OPTIMIZE_FOR_APPLE_SILICON": "no such option",
-        "KOKORO_MEMORY_ARENA_SIZE_MB": "takes no size",
         "KOKORO_PRIMER_WORDS": "given in code",
         "KOKORO_WARMPU": "nothing here has that name",
     }.items():

@@ -26,12 +26,21 @@ def test_a_request_spells_names_and_values_as_the_provider_does() -> None:
     }
 
 
+def test_flags_are_spelt_as_their_provider_wants_them() -> None:
+    """OpenVINO refuses 1 and 0; CUDA reads them."""
+    openvino = providers.parse("openvino", {"enable_qdq_optimizer": "1", "model_priority": "high"})
+    assert openvino.options == {"enable_qdq_optimizer": "True", "model_priority": "HIGH"}
+    cuda = providers.parse("cuda", {"cudnn_conv1d_pad_to_nc1d": "true", "prefer_nhwc": "off"})
+    assert cuda.options == {"cudnn_conv1d_pad_to_nc1d": "1", "prefer_nhwc": "0"}
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
         ("ane", {}, "there is no provider 'ane'"),
         ("cpu", {"use_arena": "1"}, "has no option 'use_arena'; it has: none"),
         ("coreml", {"MLComputeUnits": "ANE"}, "use one of ALL, CPUOnly"),
+        ("openvino", {"device_id": "CPU"}, "no option 'device_id'"),
         ("cuda", {"device_id": "-1"}, "use a whole number"),
         ("coreml", {"EnableOnSubgraphs": "maybe"}, "use true or false"),
         ("coreml", {"ModelCacheDirectory": " "}, "is empty"),

@@ -1,0 +1,88 @@
+"""The arena: its limit reaches onnxruntime, stays with its session, and is met with a named error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kokoro_lab.engine.config import EngineConfig
+from kokoro_lab.engine.engine import Engine
+from kokoro_lab.errors import InferenceError, SettingError
+from kokoro_lab.models.catalog import ModelFile
+from kokoro_lab.runtime.arena import documented_size_mb, worth_changing
+from kokoro_lab.runtime.session import Session
+from kokoro_lab.runtime.settings import SessionSettings
+
+LONG = [50] * 510  # tokens; a block of 22 MB on the tiny model
+SHORT = [50] * 20
+
+
+def test_each_session_keeps_the_limit_it_was_opened_with(tiny: ModelFile, style: NDArray[np.float32]) -> None:
+    small = Session.open(tiny, SessionSettings(arena_limit_mb=48))
+    large = Session.open(tiny, SessionSettings(arena_limit_mb=2048))
+    free = Session.open(tiny)
+    for session in (large, free):
+        assert len(session.run(LONG, style, 1.0).audio) > 0
+        assert session.arena_refusals == 0
+    with pytest.raises(InferenceError, match="need more than the arena's 48 MB; raise arena_limit_mb"):
+        small.run(LONG, style, 1.0)
+    assert small.arena_refusals == 1
+    assert np.array_equal(small.run(SHORT, style, 1.0).audio, free.run(SHORT, style, 1.0).audio)
+    assert small.read_back()["own_arena"] == "1"
+    assert free.read_back()["own_arena"] == "0"
+    assert len({small.digest(), large.digest(), free.digest()}) == 3
+
+
+def test_an_arena_that_grows_as_requested_gives_the_same_samples(tiny: ModelFile, style: NDArray[np.float32]) -> None:
+    session = Session.open(tiny, SessionSettings(arena_extend="requested"))
+    assert session.read_back()["arena_extend"] == "requested"
+    assert np.array_equal(session.run(SHORT, style, 1.0).audio, Session.open(tiny).run(SHORT, style, 1.0).audio)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"arena_extend": "triple"}, "use one of double, requested"),
+        ({"arena_limit_mb": -1}, "use 0 for no limit"),
+        ({"arena": False, "arena_limit_mb": 64}, "turn arena on"),
+    ],
+)
+def test_a_setting_that_cannot_be_kept_is_refused(wrong: dict[str, object], says: str) -> None:
+    with pytest.raises(SettingError, match=says):
+        SessionSettings(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("total_gb", "cores", "tokens", "used", "size"),
+    [
+        (8, 8, 255, 0.5, 384),
+        (12, 8, 255, 0.5, 512),
+        (16, 8, 255, 0.5, 768),
+        (64, 64, 510, 0.5, 4096),
+        (64, 1, 16, 0.95, 215),
+        (16, 8, 255, 0.75, 691),
+        (16, 8, 255, 0.85, 614),
+    ],
+)
+def test_the_documents_factors(total_gb: float, cores: int, tokens: int, used: float, size: int) -> None:
+    assert documented_size_mb(total_gb, cores, tokens, used) == size
+
+
+def test_a_change_must_be_worth_it() -> None:
+    assert worth_changing(512, 600)
+    assert not worth_changing(512, 570)
+    assert not worth_changing(1024, 1100)
+
+
+def test_an_engine_says_what_its_arena_is_limited_to() -> None:
+    with Engine.load(EngineConfig(model="tiny", arena_auto=True)) as engine:
+        assert engine.synthesize("Hello.").duration_s > 0
+        assert engine.status().arena.limit_mb > 100
+    with Engine.load(EngineConfig(model="tiny", arena_limit_mb=48)) as engine:
+        with pytest.raises(InferenceError, match="48 MB"):
+            engine.synthesize("several words and no end " * 20)
+        assert engine.synthesize("Hello.").duration_s > 0  # the next one works
+        assert engine.status().arena.refusals == 1
+    with pytest.raises(SettingError, match="set one of them"):
+        EngineConfig(arena_auto=True, arena_limit_mb=64)
