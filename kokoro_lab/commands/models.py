@@ -1,0 +1,231 @@
+"""`kokoro-lab models`: what model files there are, where they come from, what is made of them, and whether it holds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kokoro_lab.commands.console import notice, print_json, print_table
+from kokoro_lab.errors import InputError, RegressedError
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Model files.", no_args_is_help=True, rich_markup_mode=None)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+COLUMNS = ("name", "weights", "architecture", "precision", "contract", "bytes", "installed", "default")
+
+
+@app.command("list")
+def list_models(as_json: Json = False) -> None:
+    """List the catalogue: what is installed, what can be fetched, what is built on first use."""
+    from kokoro_lab.models.listing import listing
+
+    rows = listing()
+    if as_json:
+        from kokoro_lab.models.catalog import models_folder
+
+        print_json({"models": rows, "folder": str(models_folder())})
+    else:
+        print_table(rows, COLUMNS)
+
+
+@app.command()
+def build(name: Annotated[str, typer.Argument(help="stand-in or tiny.")] = "stand-in", as_json: Json = False) -> None:
+    """Build a stand-in: Kokoro's architecture with seeded weights."""
+    from kokoro_lab.models.catalog import STAND_INS, build_stand_in
+
+    if name not in STAND_INS:
+        raise InputError(f"only stand-ins are built: {', '.join(STAND_INS)}; got {name!r}")
+    _tell([build_stand_in(name, notice=notice)], as_json)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A published model, or published voices: see `models list`.")],
+    as_json: Json = False,
+) -> None:
+    """Fetch a published file; a broken download is continued, and nothing is kept that has the wrong sum."""
+    from kokoro_lab.models.fetch import fetch as fetch_model
+    from kokoro_lab.models.fetch import fetch_voices
+    from kokoro_lab.models.published import published_files
+
+    with _progress(name) as progress:
+        if any(file.name == name for file in published_files("voices")):
+            path = fetch_voices(name, progress=progress)
+            if as_json:
+                print_json({"voices": [{"name": name, "path": str(path)}]})
+            return
+        file = fetch_model(name, progress=progress)
+    _tell([file], as_json)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="An ONNX export of upstream's model, or upstream's .pth.")],
+    name: Annotated[str, typer.Option("--name", help="What to call it here.")],
+    as_json: Json = False,
+) -> None:
+    """Take a file apart, rebuild our graph with its parameters, prove it against the original, and install it."""
+    from kokoro_lab.variants.make import adopt
+
+    installed, recovered, proof = adopt(file, name, notice=notice)
+    if proof is None:
+        notice("A .pth cannot be run here, so nothing was proved; `make reference` compares such weights with PyTorch")
+    if as_json:
+        found = {"unread": list(recovered.unread), "proof": None if proof is None else asdict(proof)}
+        print_json({"models": [{**asdict(installed), **found}]})
+    else:
+        for each in recovered.unread:
+            notice(f"Not read: {each}")
+        _tell([installed], as_json)
+
+
+@app.command()
+def optimize(
+    name: Annotated[str, typer.Argument(help="An installed plain model.")],
+    target: Annotated[str, typer.Option("--name", help="What to call the result; NAME-optimized if not given.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make the optimized fp32 variant, and its pre-optimised file for this machine."""
+    from kokoro_lab.variants.make import make
+    from kokoro_lab.variants.preoptimized import preoptimized
+
+    made = make(name, "optimized", target, notice=notice)
+    for file in made:
+        notice(f"Wrote {preoptimized(file)} for fast session creation on this machine")
+    _tell(made, as_json)
+
+
+@app.command()
+def quantize(
+    name: Annotated[str, typer.Argument(help="An installed plain model.")],
+    recipe: Annotated[str, typer.Option("--recipe", help="One of data/recipes/, or a YAML file.")] = "int8",
+    target: Annotated[str, typer.Option("--name", help="What to call the result; NAME-RECIPE if not given.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make a variant by recipe; it is stored with the recipe, the source's sum and the tools' versions."""
+    from kokoro_lab.variants.make import make
+
+    _tell(make(name, recipe, target, notice=notice), as_json)
+
+
+@app.command()
+def verify(
+    name: Annotated[str, typer.Argument(help="An installed variant, or any model with --provider.")],
+    against: Annotated[str, typer.Option("--against", help="Its reference; what its record names if not given.")] = "",
+    provider: Annotated[list[str] | None, typer.Option("--provider", help="Show who takes its nodes instead.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare a variant with what it was made of, or show where a file would run. Ends with 1 when it differs."""
+    if provider:
+        _verify_placement(name, provider, as_json)
+    else:
+        _verify_quality(name, against, as_json)
+
+
+@app.command()
+def tune(
+    name: Annotated[str, typer.Argument(help="An installed plain model.")],
+    least_snr_db: Annotated[float, typer.Option(help="Noise that the chosen set may add after the source, dB.")] = 22.0,
+    as_json: Json = False,
+) -> None:
+    """Quantise one layer group at a time, rank damage against time saved, and name the best set."""
+    from kokoro_lab.variants.make import plain_model
+    from kokoro_lab.variants.search import best_set, sensitivities
+
+    _, model, arch = plain_model(name)
+    found = sensitivities(model, arch=arch, notice=notice)
+    taken = {each.group for each in best_set(found, least_snr_db)}
+    rows = [{**asdict(each), "patterns": list(each.patterns), "taken": each.group in taken} for each in found]
+    if as_json:
+        print_json({"rows": rows})
+    else:
+        print_table(rows, ("group", "convolutions", "snr_db", "saved", "taken"))
+
+
+@app.command()
+def remove(name: Annotated[str, typer.Argument(help="An installed model.")], as_json: Json = False) -> None:
+    """Delete an installed model and its record."""
+    from kokoro_lab.models.catalog import remove as remove_model
+
+    gone = [str(path) for path in remove_model(name)]
+    if as_json:
+        print_json({"removed": gone})
+    else:
+        for path in gone:
+            notice(f"Removed {path}")
+
+
+def _verify_quality(name: str, against: str, as_json: bool) -> None:
+    from kokoro_lab.models.architecture import architecture_named
+    from kokoro_lab.models.catalog import resolve
+    from kokoro_lab.models.onnxfile import read_onnx
+    from kokoro_lab.models.records import read_record
+    from kokoro_lab.variants.probes import check_probes
+    from kokoro_lab.variants.verify import verify as compare
+
+    file = resolve(name, notice=notice)
+    source = (read_record(file.path) or {}).get("source", {}).get("name", "")
+    if not (against or source):
+        raise InputError(f"{name} has no record of what it was made of; name its reference with --against")
+    reference = resolve(against or source, notice=notice)
+    arch = architecture_named(file.architecture)
+    found = compare(read_onnx(reference.path), read_onnx(file.path), check_probes(), arch=arch)
+    if as_json:
+        print_json({"model": file.name, "reference": reference.name, **found.as_dict()})
+    else:
+        columns = ("tokens", "moved_tokens", "curves_cents", "snr_db", "log_mel_db", "mcd_db", "whole_log_mel_db")
+        print_table(found.as_dict()["readings"], columns)
+        notice(f"{file.name} against {reference.name}: {found.verdict}")
+        if file.weights == "stand-in":
+            notice("Stand-in weights tell what the arithmetic loses, not how Kokoro would sound")
+        for reason in found.reasons:
+            notice(reason)
+    if found.verdict == "different":
+        raise RegressedError(f"{file.name} is different from {reference.name}: {'; '.join(found.reasons[:3])}")
+
+
+def _verify_placement(name: str, providers: list[str], as_json: bool) -> None:
+    from kokoro_lab.models.catalog import resolve
+    from kokoro_lab.models.onnxfile import read_onnx
+    from kokoro_lab.variants.portability import coreml_fallbacks, openvino_obstacles, place
+
+    file = resolve(name, notice=notice)
+    model = read_onnx(file.path)
+    rows = [asdict(each) for each in place(file, providers)]
+    static = {"coreml": coreml_fallbacks(model), "openvino": openvino_obstacles(model)}
+    fallbacks = [{"provider": which, **asdict(each)} for which, found in static.items() for each in found]
+    if as_json:
+        print_json({"model": file.name, "rows": rows, "fallbacks": fallbacks})
+        return
+    print_table(rows, ("provider", "status", "share", "nodes", "reason"))
+    print_table(fallbacks, ("provider", "operator", "count", "reason"), title="By published limits, left to the CPU")
+
+
+def _tell(files: list[Any], as_json: bool) -> None:
+    if as_json:
+        print_json({"models": [asdict(file) for file in files]})
+    else:
+        print_table([asdict(file) for file in files], ("name", "precision", "weights", "bytes", "path"))
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Any]:
+    """A bar on standard error where somebody watches, nothing else."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

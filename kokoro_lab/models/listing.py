@@ -1,0 +1,81 @@
+"""The catalogue as rows: what is installed, what can be fetched, what is built on first use."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kokoro_lab.errors import ModelError
+from kokoro_lab.models.catalog import STAND_INS, ModelFile, default_model, models_folder, resolve
+from kokoro_lab.models.contract import read_contract
+from kokoro_lab.models.published import published_files
+from kokoro_lab.models.records import read_record
+
+__all__ = ["listing"]
+
+PUBLISHED_CONTRACTS = {"model-files-v1.0": "kokoro-onnx-1.0", "model-files-v1.1": "kokoro-onnx-1.1"}
+
+
+def listing() -> list[dict[str, Any]]:
+    """One row a model: name, path, sha256, bytes, weights, architecture, precision, contract, installed, default.
+
+    Installed files come first, broken ones among them with an `error`; then what could be built or fetched. Names of
+    `models fetch` keep their published size and sum.
+    """
+    rows = [_installed(path) for path in sorted(models_folder().glob("*.onnx"))]
+    known = {row["name"] for row in rows}
+    rows += [
+        _row(name, weights="stand-in", architecture=size, precision="fp32", contract="kokoro-lab")
+        for name, size in STAND_INS.items()
+        if name not in known
+    ]
+    rows += [
+        _row(
+            file.name,
+            sha256=file.sha256,
+            bytes=file.bytes,
+            weights="published",
+            architecture="full",
+            precision=file.precision,
+            contract=_published_contract(file.url),
+            url=file.url,
+        )
+        for file in published_files("models")
+        if file.name not in known
+    ]
+    default = default_model()
+    return [{**row, "default": row["name"] == default} for row in rows]
+
+
+def _installed(path: Path) -> dict[str, Any]:
+    try:
+        file: ModelFile = resolve(str(path)) if path.stem in STAND_INS else resolve(path.stem)
+    except ModelError as error:
+        return _row(path.stem, path=str(path), installed=True, error=error.message)
+    row = _row(file.name, contract=_contract(path), installed=True)
+    return {**row, **asdict(file), "path": str(file.path)}
+
+
+def _contract(path: Path) -> str:
+    """How the file wants to be called; a half of a split model is no whole contract."""
+    if "recipe" in (record := read_record(path) or {}) and record["recipe"].get("split"):
+        return "split"
+    from kokoro_lab.models.onnxfile import contract_ports, read_onnx
+
+    try:
+        return read_contract(*contract_ports(read_onnx(path))).name
+    except ModelError:
+        return "unknown"
+
+
+def _published_contract(url: str) -> str:
+    for part, contract in PUBLISHED_CONTRACTS.items():
+        if part in url:
+            return contract
+    return "onnx-community"
+
+
+def _row(name: str, **known: Any) -> dict[str, Any]:
+    empty = dict.fromkeys(("path", "sha256", "bytes", "weights", "architecture", "precision", "contract", "error"))
+    return {"name": name, **empty, "installed": False, **known}
