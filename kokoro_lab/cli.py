@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from kokoro_lab import __version__
+from kokoro_lab.commands import bench_peers, environments
 from kokoro_lab.commands.console import ReaderGoneError, sentence
 from kokoro_lab.errors import KokoroLabError
 
@@ -32,8 +33,11 @@ models_app = typer.Typer(help="Model files.", no_args_is_help=True, rich_markup_
 results_app = typer.Typer(help="What the tables hold.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models_app, name="models")
 app.add_typer(results_app, name="results")
+app.add_typer(environments.app, name="environments")
+app.command("bench-peers")(bench_peers.bench_peers)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="A Markdown table on standard output.")]
 RunId = Annotated[str | None, typer.Option("--run-id", help="Name of the run (default: plan and time).")]
 
 
@@ -160,6 +164,61 @@ def results_history(
     from kokoro_lab.commands import results
 
     results.history(table, as_json=as_json)
+
+
+@results_app.command("export")
+def results_export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of its own.")],
+    form: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    run_id: Annotated[str | None, typer.Option("--run", help="Rows of this run only.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the tables as plain files, with a manifest of their sums."""
+    from kokoro_lab.commands import results
+
+    results.export(folder, form=form, run_id=run_id, as_json=as_json)
+
+
+@results_app.command("import")
+def results_import(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `results export` wrote.")], as_json: Json = False
+) -> None:
+    """Add exported tables to those that are here; rows that are here already stay as they are."""
+    from kokoro_lab.commands import results
+
+    results.import_(folder, as_json=as_json)
+
+
+@app.command()
+def compare(
+    base: Annotated[str, typer.Argument(help="Cells, or a run, version, commit or folder; see below.")],
+    candidate: Annotated[str, typer.Argument(help="What is held against it, of the same kind.")],
+    run_id: Annotated[str | None, typer.Option("--run", help="Run of the cells (default: the newest).")] = None,
+    figure: Annotated[str, typer.Option(help="As total_ms, ttfa_ms, rtf or infer_ms.")] = "total_ms",
+    only: Annotated[str | None, typer.Option("--cell", help="Across runs: these cells only.")] = None,
+    use_contaminated: Annotated[
+        bool, typer.Option("--use-contaminated", help="Blocks of a machine that was not quiet count, too.")
+    ] = False,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+) -> None:
+    """Compare cells of one run by pairs, or two runs by ratios to the reference cell that they share.
+
+    Cells: an id, factor=value,... or `reference`. Across: run:ID[@VERSION], version:N, commit:SHA, or a folder of
+    exported tables; nothing is measured. Exit 1: slower or other audio, 3: not decided, 4: nothing was measured.
+    """
+    from kokoro_lab.commands.compare import compare as show
+
+    show(
+        base,
+        candidate,
+        run_id=run_id,
+        figure=figure,
+        only=only,
+        use_contaminated=use_contaminated,
+        as_json=as_json,
+        as_markdown=as_markdown,
+    )
 
 
 @app.command()

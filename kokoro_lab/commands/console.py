@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["ReaderGoneError", "notice", "print_json", "print_table", "sentence"]
+__all__ = ["ReaderGoneError", "notice", "print_json", "print_markdown", "print_table", "sentence"]
 
 
 class ReaderGoneError(Exception):
@@ -50,6 +50,20 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, ti
     with console.capture() as drawn:
         console.print(table)
     _out(drawn.get())
+
+
+def print_markdown(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: str, notes: Sequence[str] = ()
+) -> None:
+    """Some columns of rows as a Markdown table on standard output, for a comment in a code review."""
+
+    def line(cells: Sequence[str]) -> str:
+        escaped = (" ".join(cell.replace("|", "\\|").split()) for cell in cells)
+        return f"| {' | '.join(escaped)} |\n"
+
+    head = line([name.replace("_", " ") for name in columns]) + line(["---"] * len(columns))
+    body = "".join(line([_cell(row.get(name)) for name in columns]) for row in rows)
+    _out(f"### {title}\n\n{head}{body}" + "".join(f"\n- {note}" for note in notes) + ("\n" if notes else ""))
 
 
 def _out(text: str) -> None:

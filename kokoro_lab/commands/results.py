@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from kokoro_lab.commands.console import notice, print_json, print_table
 from kokoro_lab.errors import InputError, NothingMeasuredError
-from kokoro_lab.store import Store
+from kokoro_lab.store import Store, exporting
+from kokoro_lab.store.exporting import FORMATS
 from kokoro_lab.store.places import results
 from kokoro_lab.store.schema import TABLES
 
-__all__ = ["history", "list_runs", "show"]
+__all__ = ["export", "history", "import_", "list_runs", "show"]
 
 SHOWN = {
     "samples": (
@@ -75,6 +77,31 @@ def history(table: str, *, as_json: bool) -> None:
         notice(f"Nothing was written to table {table} under {results().root} yet")
     else:
         print_table(commits, ("version", "at", "operation", "rows_added", "run_id", "cell_id", "block"))
+
+
+def export(folder: Path, *, form: str, run_id: str | None, as_json: bool) -> None:
+    """Write the tables into a folder, of one run when one is named."""
+    if form not in FORMATS:
+        raise InputError(f"There is no format {form!r}: there are {', '.join(FORMATS)}.")
+    store = Store(results().tables)
+    known = {run["run_id"] for run in store.runs()}
+    if not known or (run_id is not None and run_id not in known):
+        what = f"of a run {run_id!r}" if run_id else f"under {results().root}"
+        raise NothingMeasuredError(f"There are no rows {what}: see `kokoro-lab results list`")
+    manifest = exporting.export(store, folder, form, run_id=run_id)
+    if as_json:
+        print_json({"folder": str(folder), **manifest})
+    counts = ", ".join(f"{told['rows']} {name}" for name, told in manifest["tables"].items())
+    notice(f"Wrote {counts} to {folder}")
+
+
+def import_(folder: Path, *, as_json: bool) -> None:
+    """Add the tables of a folder to those that are here."""
+    added = exporting.import_folder(Store(results().tables), folder)
+    if as_json:
+        print_json({"folder": str(folder), "added": added})
+    counts = ", ".join(f"{rows} {name}" for name, rows in added.items() if rows)
+    notice(f"Added {counts} from {folder}" if counts else f"Every row of {folder} is here already")
 
 
 def _check(table: str) -> None:

@@ -208,7 +208,12 @@ class Store:
 
     def frame(self, table: str, *, run_id: str | None = None, version: int | None = None) -> pd.DataFrame:
         """Rows of one table as a pandas frame, JSON columns decoded."""
-        frame: pd.DataFrame = self.rows(table, run_id=run_id, version=version).to_pandas()
+        return self.decoded(table, self.rows(table, run_id=run_id, version=version))
+
+    @staticmethod
+    def decoded(table: str, rows: pa.Table) -> pd.DataFrame:
+        """Arrow rows of a table, from wherever they are, as a pandas frame with JSON columns decoded."""
+        frame: pd.DataFrame = rows.to_pandas()
         for name in TABLES[table].json:
             frame[name] = [None if not isinstance(value, str) else json.loads(value) for value in frame[name]]
         return frame

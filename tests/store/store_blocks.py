@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
+
 from kokoro_lab.measure.cell import (
     Block,
     BlockResult,
@@ -12,7 +16,10 @@ from kokoro_lab.measure.cell import (
     QuietReading,
     Repeat,
 )
-from kokoro_lab.store import RunRecord
+from kokoro_lab.store import RunRecord, Store
+from kokoro_lab.store.rows import cell_row, sample_rows
+from kokoro_lab.store.schema import TABLES
+from kokoro_lab.store.table import arrow_rows
 
 MODEL = ModelReading(name="tiny", sha256="ab" * 32, weights="stand-in", architecture="tiny", precision="fp32")
 RECORD = RunRecord(
@@ -77,3 +84,28 @@ def failed(number: int = 0, *, of: Cell | None = None, status: str = "error") ->
         quiet=QuietReading(contaminated=False),
         started_at="2026-11-20T10:00:00+00:00",
     )
+
+
+REFERENCE = cell(2, reference=True)
+SLOWER = cell(1)
+
+
+def rounds(of: Cell, total_ms: float, count: int = 12, *, spread: float = 0.004, **changed: object) -> list[Block]:
+    """One block a round, around `total_ms`; the noise follows from the cell and the figure."""
+    rng = np.random.default_rng([int(of.id, 16) % 2**32, round(total_ms * 1000)])
+    made = []
+    for number in range(count):
+        made.append(block(number, of=of, total_ms=total_ms * float(np.exp(rng.normal(0.0, spread)))))
+    return [dataclasses.replace(item, **changed) for item in made]
+
+
+def keep(store: Store, run_id: str, *blocks: Block, **record: object) -> None:
+    """Put blocks into the store as a run of its own, all in one commit a table."""
+    shared = dataclasses.replace(RECORD, run_id=run_id, **record)
+    cells = arrow_rows(TABLES["cells"], [cell_row(shared, item) for item in blocks])
+    samples = arrow_rows(TABLES["samples"], [row for item in blocks for row in sample_rows(shared, item)])
+    store.merge({"cells": cells, "samples": samples})
+
+
+def judged(verdict: str) -> GateReading:
+    return GateReading.from_dict({"verdict": verdict, "reference": REFERENCE.id})
