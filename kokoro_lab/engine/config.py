@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import os
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from kokoro_lab.engine.environment import SETTINGS, VariableReport, documented_options, report
+from kokoro_lab.audio.finish import Finish
+from kokoro_lab.audio.wav import SAMPLE_RATE
+from kokoro_lab.engine.environment import SETTINGS, VariableReport, documented_options, read_value, report
 from kokoro_lab.errors import SettingError
 from kokoro_lab.runtime.settings import SessionSettings
 from kokoro_lab.text.vocabulary import MAX_TOKENS
@@ -131,11 +132,26 @@ class EngineConfig:
     gather_tokens: int = 0
     """Tokens up to which sentences after the first share a call, 0 for none (default: 0; KOKORO_GATHER_TOKENS)."""
 
+    lexicon: Path | None = None
+    """File of words and their phonemes, laid over the project's own (default: none; KOKORO_LEXICON)."""
+
     noise_scale: float | None = None
     """Factor on the source's noise, where the model has one; None: as it is (default: none; KOKORO_NOISE_SCALE)."""
 
     check_finite: bool = True
     """Raise when the model gives samples that are not finite (default: on; KOKORO_CHECK_FINITE)."""
+
+    trim: bool = False
+    """Shorten silence at the ends of whole texts to 100 ms (default: off; KOKORO_TRIM)."""
+
+    loudness_lufs: float | None = None
+    """Loudness of whole texts, LUFS; -16 is usual. None leaves it alone (default: none; KOKORO_LOUDNESS_LUFS)."""
+
+    peak_dbtp: float = -1.0
+    """True peak that levelling does not pass, dB (default: -1; KOKORO_PEAK_DBTP)."""
+
+    sample_rate: int = SAMPLE_RATE
+    """Sample rate of whole texts, Hz; streams keep 24000 (default: 24000; KOKORO_SAMPLE_RATE)."""
 
     primer: bool = True
     """Start a stream of a long text with short segments that grow (default: on; KOKORO_PRIMER)."""
@@ -192,7 +208,7 @@ class EngineConfig:
                 mistakes.append(f"{name} is {getattr(self, name)!r}, use one of {', '.join(typing.get_args(hint))}")
         for name, low, high in _BOUNDS:
             value = getattr(self, name)
-            if not (math.isfinite(value) and low <= value <= high):
+            if value is not None and not (math.isfinite(value) and low <= value <= high):
                 mistakes.append(f"{name} is {value}, use {low:g} to {high:g}")
         if self.gather_tokens > self.max_tokens:
             mistakes.append(f"gather_tokens is {self.gather_tokens}, use at most max_tokens, {self.max_tokens}")
@@ -210,6 +226,12 @@ class EngineConfig:
         shared = {item.name for item in fields(SessionSettings)} & {item.name for item in fields(self)}
         return SessionSettings(fallback=self.provider_fallback, **{name: getattr(self, name) for name in shared})
 
+    @property
+    def finish(self) -> Finish | None:
+        """What is done to whole texts on their way out; None when that is nothing."""
+        policy = Finish(self.trim, self.loudness_lufs, self.peak_dbtp, self.sample_rate)
+        return None if policy == Finish(ceiling_dbtp=self.peak_dbtp) else policy
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> EngineConfig:
         """Settings from KOKORO_* variables (os.environ when none are given); `overrides` win over them.
@@ -225,7 +247,7 @@ class EngineConfig:
                 continue
             text = environ[set_by].strip()
             try:
-                values[name] = _read(hint, text)
+                values[name] = read_value(hint, text)
             except ValueError as error:
                 mistakes.append(f"{set_by} is {text!r}: {error}")
         if mistakes:
@@ -248,6 +270,9 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("concurrency", 1, 64),
     ("max_tokens", 1, MAX_TOKENS),
     ("gather_tokens", 0, MAX_TOKENS),
+    ("loudness_lufs", -70, 0),
+    ("peak_dbtp", -60, 0),
+    ("sample_rate", 8_000, 192_000),
     ("primer_chars", 1, 700),
     ("primer_words", 1, 100),
     ("primer_growth", 1, 100),
@@ -263,32 +288,3 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("memory_watch_s", 0, 3600),
     ("memory_pressure", 0, 1),
 )
-
-
-def _read(hint: Any, text: str) -> Any:
-    """A variable's text as the field's type; ValueError says what would do."""
-    if hint is bool:
-        if text.lower() in {"1", "true", "yes", "on"}:
-            return True
-        if text.lower() in {"0", "false", "no", "off"}:
-            return False
-        raise ValueError("use true or false")
-    if hint is int or hint is float:
-        try:
-            return hint(text)
-        except ValueError:
-            raise ValueError("use a whole number" if hint is int else "use a number") from None
-    if isinstance(hint, types.UnionType):
-        kind = next(kind for kind in typing.get_args(hint) if kind is not type(None))
-        return _read(kind, text) if text else None
-    if hint is Path:
-        return Path(text)
-    if typing.get_origin(hint) is tuple:
-        items = tuple(item.strip() for item in text.split(",") if item.strip())
-        if typing.get_args(hint)[0] is str:
-            return items
-        pairs = tuple(tuple(part.strip() for part in item.split("=", 1)) for item in items)
-        if any(len(pair) != 2 for pair in pairs):
-            raise ValueError("use name=value, separated by commas")
-        return pairs
-    return text

@@ -11,14 +11,14 @@ from functools import partial
 
 import numpy as np
 
-from kokoro_lab.audio.join import join
 from kokoro_lab.audio.wav import SAMPLE_RATE
+from kokoro_lab.engine.assembly import Made, assembled
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.loading import Notice, Parts, load_parts, stage
 from kokoro_lab.engine.primer import pieces
 from kokoro_lab.engine.rendered import Rendered, RenderedKey
 from kokoro_lab.engine.request import Request, check, within_range
-from kokoro_lab.engine.speech import Chunk, Speech, SpokenSegment, Timings
+from kokoro_lab.engine.speech import Chunk, Speech, Timings
 from kokoro_lab.engine.status import Counter, EngineStatus, StartStatus
 from kokoro_lab.engine.stream import OUT_OF_MEMORY, Stream, StreamSettings
 from kokoro_lab.errors import InferenceError
@@ -26,13 +26,11 @@ from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.runtime.arena import ArenaStatus
 from kokoro_lab.runtime.memory import Watchdog
 from kokoro_lab.runtime.pool import Answer
-from kokoro_lab.runtime.session import Cancellation, Inference
+from kokoro_lab.runtime.session import Cancellation
 from kokoro_lab.runtime.warmup import Warmup, pattern_calls, shape_calls
 from kokoro_lab.text.segment import Segment
 
 __all__ = ["Chunk", "Engine", "Speech", "Timings"]
-
-Made = tuple[Segment, Inference]
 
 
 class Engine:
@@ -111,8 +109,9 @@ class Engine:
                         made.append((segment, self._speak(request, segment).inference))
                 self._keep(key, made)
             with stage(stages, "post_process"):
-                speech = self._finished(request, made, cached=kept is not None)
-            self._counter.add(synthesized=1)
+                policy = self.config.finish
+                speech = assembled(request, made, self.model, policy=policy, cached=kept is not None)
+            self._counter.add(synthesized=1, finished=policy is not None)
         return replace(speech, timings=Timings.of(stages, time.perf_counter() - start))
 
     def stream(
@@ -260,7 +259,12 @@ class Engine:
                 f"model {self.model.name} gave samples that are not finite for {segment.text[:60]!r}; use a variant of "
                 "higher precision, or set check_finite to off to see them"
             )
-        self._counter.add(segments=1, tokens=len(segment.tokens), speech_s=len(audio) / SAMPLE_RATE)
+        self._counter.add(
+            segments=1,
+            tokens=len(segment.tokens),
+            speech_s=len(audio) / SAMPLE_RATE,
+            user_words=sum(word.path == "user" for word in segment.words),
+        )
         return answer
 
     def _speak_first(self, request: Request, segment: Segment, cancellation: Cancellation) -> Answer:
@@ -278,33 +282,6 @@ class Engine:
     def _keep(self, key: RenderedKey, made: list[Made]) -> None:
         if self._rendered is not None:
             self._rendered.put(key, Rendered(tuple(one for one, _ in made), tuple(one for _, one in made)))
-
-    def _finished(self, request: Request, made: list[Made], *, cached: bool) -> Speech:
-        spoken = []
-        position = 0
-        for segment, inference in made:
-            length = len(inference.audio)
-            spoken.append(SpokenSegment(segment, position, length, inference.durations, inference.seconds))
-            position += length + round(segment.pause_s * SAMPLE_RATE)
-        samples = join([inference.audio for _, inference in made], [segment.pause_s for segment, _ in made[:-1]])
-        samples.setflags(write=False)
-        durations = [inference.durations for _, inference in made if inference.durations is not None]
-        return Speech(
-            samples=samples,
-            sample_rate=SAMPLE_RATE,
-            text=request.text,
-            phonemes=" ".join(segment.phonemes for segment, _ in made),
-            tokens=tuple(token for segment, _ in made for token in segment.tokens),
-            durations=np.concatenate(durations) if durations else None,
-            segments=tuple(spoken),
-            voice=request.voice.name,
-            speed=request.speed,
-            lang=request.lang,
-            seed=request.seed,
-            timings=Timings(),
-            model=self.model,
-            cached=cached,
-        )
 
     def _warmup_calls(self) -> list[tuple[str, Callable[[Cancellation], object]]]:
         strategy = self.config.warmup

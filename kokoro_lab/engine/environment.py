@@ -1,13 +1,17 @@
-"""What became of each environment variable: the option it was applied to, or why it has no effect."""
+"""Environment variables: their text as a value, and what became of each: what it was applied to, or why nothing."""
 
 from __future__ import annotations
 
+import types
+import typing
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from kokoro_lab.runtime.providers import PROVIDERS
 
-__all__ = ["SETTINGS", "VariableReport", "documented_options", "report"]
+__all__ = ["SETTINGS", "VariableReport", "documented_options", "read_value", "report"]
 
 PREFIXES = ("KOKORO_", "COREML_")
 
@@ -97,3 +101,32 @@ def report(
             reason = WITHOUT_OPTION.get(name, "nothing here has that name")
         found.append(VariableReport(name, value, applied, reason))
     return tuple(found)
+
+
+def read_value(hint: Any, text: str) -> Any:
+    """A variable's text as the field's type; ValueError says what would do."""
+    if hint is bool:
+        if text.lower() in {"1", "true", "yes", "on"}:
+            return True
+        if text.lower() in {"0", "false", "no", "off"}:
+            return False
+        raise ValueError("use true or false")
+    if hint is int or hint is float:
+        try:
+            return hint(text)
+        except ValueError:
+            raise ValueError("use a whole number" if hint is int else "use a number") from None
+    if isinstance(hint, types.UnionType):
+        kind = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+        return read_value(kind, text) if text else None
+    if hint is Path:
+        return Path(text)
+    if typing.get_origin(hint) is tuple:
+        items = tuple(item.strip() for item in text.split(",") if item.strip())
+        if typing.get_args(hint)[0] is str:
+            return items
+        pairs = tuple(tuple(part.strip() for part in item.split("=", 1)) for item in items)
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError("use name=value, separated by commas")
+        return pairs
+    return text

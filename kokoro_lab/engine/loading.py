@@ -21,6 +21,7 @@ from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.runtime.arena import documented_size_mb
 from kokoro_lab.runtime.pool import SessionPool, role_settings
 from kokoro_lab.runtime.session import Inference, Session
+from kokoro_lab.text.lexicon import load_lexicon
 
 __all__ = ["Notice", "Parts", "PrimerKey", "load_parts", "stage"]
 
@@ -56,7 +57,12 @@ def load_parts(config: EngineConfig, notice: Notice | None = None) -> Parts:
     seconds: dict[str, float] = {}
     busy: dict[str, float] = {}
     phonemes = Cache[tuple[str, str], object](config.phoneme_cache) if config.phoneme_cache else None
-    reader = Reader(max_tokens=config.max_tokens, gather_tokens=config.gather_tokens, cache=phonemes)  # type: ignore[arg-type]
+    reader = Reader(
+        max_tokens=config.max_tokens,
+        gather_tokens=config.gather_tokens,
+        cache=phonemes,  # type: ignore[arg-type]
+        lexicon=None if config.lexicon is None else load_lexicon(config.lexicon),
+    )
 
     def prepare() -> None:
         with stage(busy, "g2p"):
@@ -129,6 +135,7 @@ def _rendered_store(config: EngineConfig, model: ModelFile, pool: SessionPool) -
             config.max_tokens,
             config.gather_tokens,
             config.noise_scale,
+            None if config.lexicon is None else dict(load_lexicon(config.lexicon).entries),
         ]
     )
     folder = RenderedFolder(config.cache_dir, limit, hashlib.sha256(context.encode()).hexdigest())

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from kokoro_lab.engine.caches import Cache
 from kokoro_lab.errors import EmptyTextError, KokoroLabError, PhonemizeError
+from kokoro_lab.text.lexicon import Lexicon, project_lexicon
 from kokoro_lab.text.phonemize import Phonemized, Phonemizer, phonemizer_for
 from kokoro_lab.text.segment import Pauses, Segment, segments
 from kokoro_lab.text.vocabulary import MAX_TOKENS, load_vocabulary
@@ -53,11 +54,14 @@ class Reader:
         gather_tokens: int = 0,
         cache: Cache[tuple[str, str], Phonemized] | None = None,
         make: Callable[[str], Phonemizer] = phonemizer_for,
+        lexicon: Lexicon | None = None,
     ) -> None:
+        """lexicon: the user's own, for every language; it wins over the project's lexicon of the language."""
         self.cache = cache
         self._make = make
         self._max_tokens = max_tokens
         self._gather_tokens = gather_tokens
+        self._lexicon = lexicon
         self._lock = threading.Lock()
         self._ready: dict[str, Phonemizer] = {}
 
@@ -112,6 +116,7 @@ class Reader:
                 phonemizer=self._ready[lang],
                 max_tokens=self._max_tokens,
                 gather_tokens=self._gather_tokens,
+                lexicon=None if self._lexicon is None else self._lexicon.over(project_lexicon(lang)),
             )
         except EmptyTextError:
             return

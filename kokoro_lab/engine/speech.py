@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kokoro_lab.audio.dither import to_pcm16
+from kokoro_lab.audio.finish import Finished
 from kokoro_lab.audio.wav import SAMPLE_RATE
 from kokoro_lab.engine.timestamps import PhonemeTime, WordTime, phoneme_times, word_times
 
@@ -47,9 +49,9 @@ class SpokenSegment:
 
     segment: Segment
     start: int
-    """Sample at which it begins."""
+    """Sample at 24,000 Hz at which it begins; below 0 when silence was trimmed that it began with."""
     samples: int
-    """Samples it lasts, without the pause after it."""
+    """Samples at 24,000 Hz it lasts, without the pause after it."""
     durations: NDArray[np.int64] | None
     """int64 [T], frames of 25 ms for each token, the zero at each end included; None when the model gives none."""
     infer_s: float
@@ -70,7 +72,7 @@ class Speech:
     """A finished text."""
 
     samples: NDArray[np.float32]
-    """float32 [S] at `sample_rate`, nominally within -1 and 1; not writable, since a cache may share it."""
+    """float32 [S] at `sample_rate`, nominally within -1 and 1, finished as the engine is set to; not writable."""
     sample_rate: int
     """Hz."""
     text: str
@@ -90,6 +92,12 @@ class Speech:
     model: ModelFile
     cached: bool = False
     """Whether the samples came from the audio cache; the timings are then those of the look-up."""
+    finished: Finished | None = None
+    """What was trimmed, the gain, the loudness and the true peak; None when the engine finishes nothing."""
+
+    def pcm16(self, *, dither: bool = True) -> NDArray[np.int16]:
+        """The samples in 16 bits, int16 [S], with TPDF dither (the same for the same samples) unless it is off."""
+        return to_pcm16(self.samples, dither=dither)
 
     @property
     def duration_s(self) -> float:
@@ -99,7 +107,7 @@ class Speech:
     @property
     def speech_s(self) -> float:
         """Seconds of synthesised speech, without the pauses put between segments."""
-        return sum(segment.samples for segment in self.segments) / self.sample_rate
+        return sum(segment.samples for segment in self.segments) / SAMPLE_RATE
 
     @property
     def word_times(self) -> tuple[WordTime, ...]:

@@ -41,6 +41,10 @@ class Calls:
     """Phoneme tokens of those."""
     speech_s: float = 0.0
     """Seconds of sound the model gave for them."""
+    user_words: int = 0
+    """Words of those that were spoken by a lexicon or an inline pronunciation."""
+    finished: int = 0
+    """Whole texts that were trimmed, levelled or resampled."""
 
 
 class Counter:

@@ -69,4 +69,4 @@ def _edges(spoken: SpokenSegment) -> np.ndarray[tuple[int], np.dtype[np.float64]
     if spoken.durations is None:
         raise InferenceError("this model file gives no durations, and so no times; use one that does")
     ends = np.cumsum(spoken.durations, dtype=np.int64)[:-1]
-    return np.asarray((spoken.start + ends * FRAME_SAMPLES) / SAMPLE_RATE, np.float64)
+    return np.asarray(np.maximum(spoken.start + ends * FRAME_SAMPLES, 0) / SAMPLE_RATE, np.float64)

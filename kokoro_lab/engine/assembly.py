@@ -1,0 +1,65 @@
+"""From segments and what the model gave for each to the speech that is handed back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kokoro_lab.audio.finish import Finish, Finished, finish
+from kokoro_lab.audio.join import join
+from kokoro_lab.audio.wav import SAMPLE_RATE
+from kokoro_lab.engine.request import Request
+from kokoro_lab.engine.speech import Speech, SpokenSegment, Timings
+from kokoro_lab.runtime.session import Inference
+from kokoro_lab.text.segment import Segment
+
+if TYPE_CHECKING:
+    from kokoro_lab.models.catalog import ModelFile
+
+__all__ = ["Made", "assembled"]
+
+Made = tuple[Segment, Inference]
+
+
+def assembled(
+    request: Request, made: Sequence[Made], model: ModelFile, *, policy: Finish | None = None, cached: bool = False
+) -> Speech:
+    """The segments joined, with their pauses and each one's place; trimmed, levelled and resampled by the policy.
+
+    The timings are left for the caller to fill in.
+    """
+    spoken = []
+    position = 0
+    for segment, inference in made:
+        length = len(inference.audio)
+        spoken.append(SpokenSegment(segment, position, length, inference.durations, inference.seconds))
+        position += length + round(segment.pause_s * SAMPLE_RATE)
+    samples = join([inference.audio for _, inference in made], [segment.pause_s for segment, _ in made[:-1]])
+    finished: Finished | None = None
+    if policy is not None:
+        finished = finish(samples, policy)
+        samples = finished.samples
+        cut = round(finished.trimmed_start_s * SAMPLE_RATE)
+        spoken = [replace(one, start=one.start - cut) for one in spoken]
+    samples.setflags(write=False)
+    durations = [inference.durations for _, inference in made if inference.durations is not None]
+    return Speech(
+        samples=samples,
+        sample_rate=SAMPLE_RATE if finished is None else finished.sample_rate,
+        text=request.text,
+        phonemes=" ".join(segment.phonemes for segment, _ in made),
+        tokens=tuple(token for segment, _ in made for token in segment.tokens),
+        durations=np.concatenate(durations) if durations else None,
+        segments=tuple(spoken),
+        voice=request.voice.name,
+        speed=request.speed,
+        lang=request.lang,
+        seed=request.seed,
+        timings=Timings(),
+        model=model,
+        cached=cached,
+        finished=finished,
+    )
