@@ -38,7 +38,7 @@ from kokoro_lab.models.builder import GraphBuilder
 from kokoro_lab.models.layers import EPSILON, STYLE_SLOPE, adain, conv, leaky_relu, linear, transposed_conv
 from kokoro_lab.models.stages import LAST_SLOPE, VOCODER_SLOPE
 
-__all__ = ["DOMAIN", "VERSION", "Precision", "rewrite_for_kernels", "uses_kernels"]
+__all__ = ["DOMAIN", "PRECISIONS", "VERSION", "Precision", "rewrite_for_kernels", "uses_kernels"]
 
 DOMAIN, VERSION = "kokoro_lab", 1
 NO_ACTIVATION, LEAKY, SNAKE = 0, 1, 2
@@ -46,6 +46,7 @@ BOUNDARIES = ("text_encoding", "frame_token", "f0", "energy", "source_spectrum")
 GENERATOR = "decoder.generator"
 
 Precision = Literal["fp32", "int16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "int16")
 
 
 def uses_kernels(model: onnx.ModelProto) -> bool:
