@@ -80,6 +80,7 @@ def _measured(job: dict[str, Any], spawned_ns: int) -> BlockResult:
             import numpy as np
 
             np.save(job["audio"], block.last.samples)
+        block.engine.close()  # a warm-up in the background that is still in the model would abort the process
         return result
     except ProviderError as error:
         return BlockResult("unavailable", error.message, versions=_versions())
