@@ -13,8 +13,13 @@ import nbformat
 import pytest
 
 from kokoro_lab.store import Store
+from kokoro_lab.sweeps.plan import PLANS, load_plan
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+WITHOUT_JOB = {"gap_report", "index", "peers", "variants"}
+"""Notebooks that measure nothing through a job of a sweep."""
+CI = load_plan("ci")
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -57,23 +62,67 @@ def test_it_times_nothing_itself(notebook: dict[str, Any]) -> None:
         assert word not in code
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem == "providers"], ids=lambda path: path.stem)
-def test_it_runs_by_itself_with_its_defaults_as_in_jupyterlab(path: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> dict[str, str]:
+    """Results and the lock of the machine in a folder of their own, and the tiny model."""
     (tmp_path / "tmp").mkdir()
-    environment = {
+    return {
         **os.environ,
         "KOKORO_MODEL": "tiny",
         "KOKORO_LAB_HOME": str(tmp_path / "home"),
         "KOKORO_LAB_RESULTS": str(tmp_path / "results"),
         "TMPDIR": str(tmp_path / "tmp"),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
-    executed = tmp_path / path.name
-    command = [sys.executable, "-m", "papermill", "--no-progress-bar", str(path), str(executed)]
+
+
+def executed(path: Path, folder: Path, environment: dict[str, str], *parameters: str) -> list[dict[str, Any]]:
+    """The cells of the notebook after papermill."""
+    copy = folder / path.name
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", str(path), str(copy), *parameters]
     done = subprocess.run(command, cwd=path.parent, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
-    shown = {kind for cell in cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
-    assert {"text/html", "text/markdown"} <= shown
+    cells: list[dict[str, Any]] = json.loads(copy.read_text(encoding="utf-8"))["cells"]
+    return cells
+
+
+def shown(cells: list[dict[str, Any]], kind: str) -> list[str]:
+    found = [output["data"].get(kind) for cell in cells for output in cell.get("outputs", []) if "data" in output]
+    return ["".join(item) for item in found if item]
+
+
+@pytest.mark.slow
+def test_it_runs_by_itself_with_its_defaults_as_in_jupyterlab(tmp_path: Path, elsewhere: dict[str, str]) -> None:
+    path = FOLDER / "providers.ipynb"
+    cells = executed(path, tmp_path, elsewhere)
+    assert shown(cells, "text/html") and shown(cells, "text/markdown")
     (run,) = Store(tmp_path / "results" / "tables").runs()
     assert run["run_id"].startswith(f"lab-{path.stem}-") and run["samples"] > 0 and run["error"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [part.notebook for part in CI.notebooks if part.notebook != "providers"])
+def test_in_a_sweep_it_makes_its_rows_charts_and_answer(name: str, tmp_path: Path, elsewhere: dict[str, str]) -> None:
+    (job,) = (job for job in CI.jobs("r1", tmp_path / "results") if job.notebook == name)
+    file = tmp_path / "job.json"
+    # What disturbs a block is not the notebook's doing, and neither are A/A pairs: one block a cell is enough here.
+    file.write_text(job.model_copy(update={"twins": False}).model_dump_json())
+    cells = executed(FOLDER / f"{name}.ipynb", tmp_path, elsewhere, "-r", "job", str(file))
+    assert len([page for page in shown(cells, "text/html") if "<figure" in page]) >= 1
+    answers = shown(cells, "text/markdown")
+    assert answers and answers[-1].startswith("- ") and "tiny" in answers[-1]
+    (run,) = Store(tmp_path / "results" / "tables").runs()
+    assert run["run_id"] == "r1" and run["samples"] > 0 and run["error"] == 0
+
+
+@pytest.mark.parametrize("name", [path.stem for path in NOTEBOOKS if path.stem not in WITHOUT_JOB])
+def test_its_first_code_after_the_parameters_has_the_job_checked(name: str) -> None:
+    cells = json.loads((FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert "open_job(" in code[1] and f'notebook="{name}"' in code[1]
+
+
+@pytest.mark.parametrize("plan", sorted(path.stem for path in PLANS.glob("*.yaml")))
+def test_the_plans_name_notebooks_that_are_there_and_make_cells(plan: str, tmp_path: Path) -> None:
+    jobs = load_plan(plan).jobs("r1", tmp_path)
+    assert all(job.planned() for job in jobs)

@@ -10,7 +10,7 @@ import pandas as pd
 from kokoro_lab.reports.evidence import Evidence, matching
 from kokoro_lab.reports.intervals import Interval, by_block, interval
 
-__all__ = ["NARROW_SPACE", "CellFigure", "best", "block_points", "cell_figures", "number", "spread"]
+__all__ = ["NARROW_SPACE", "CellFigure", "best", "block_points", "cell_figure", "cell_figures", "number", "spread"]
 
 NARROW_SPACE = "\u202f"
 
@@ -40,7 +40,7 @@ def cell_figures(evidence: Evidence, metric: str, *, state: str = "warm") -> lis
     """
     values = matching(evidence.values(metric), {"state": state})
     values = values[~values["superseded"] & (values["status"] != "unavailable")]
-    figures = [_figure(group) for _, group in values.groupby(["text_preset", "characters", "label"], sort=False)]
+    figures = [cell_figure(group) for _, group in values.groupby(["text_preset", "characters", "label"], sort=False)]
     return sorted(figures, key=lambda figure: (figure.characters, figure.text_preset, figure.label))
 
 
@@ -74,7 +74,8 @@ def spread(measured: Interval, unit: str = "") -> str:
     return f"{text} ({number(measured.low)} to {number(measured.high)})"
 
 
-def _figure(rows: pd.DataFrame) -> CellFigure:
+def cell_figure(rows: pd.DataFrame) -> CellFigure:
+    """The line of one cell from its rows, each with a `value`; `label` and `text_preset` are taken as they stand."""
     first = rows.iloc[0]
     blocks = rows.drop_duplicates(["cell_id", "block"])
     quiet = rows[~rows["contaminated"].astype(bool)]
