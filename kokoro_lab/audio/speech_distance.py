@@ -1,9 +1,9 @@
 """How far two renderings are apart as speech: pitch, voicing, spectral envelope and level.
 
-Pitch is taken from the signal (normalised autocorrelation, 40 ms every 12.5 ms, 60 to 420 Hz); where a model tells its
-own F0 curve, `variants.verify` compares that instead. Mel-cepstral distortion follows Kubichek (1993): 13 cepstral
-coefficients without the zeroth, 10 / ln 10 sqrt(2 sum d^2) dB. Both expect renderings of equal length: a longer one
-is cut.
+Pitch is taken from the signal (autocorrelation after Boersma 1993, 60 ms every 12.5 ms, 60 to 420 Hz); where a model
+tells its own F0 curve, `variants.verify` compares that instead. Mel-cepstral distortion follows Kubichek (1993): 13
+cepstral coefficients without the zeroth, 10 / ln 10 sqrt(2 sum d^2) dB. Both expect renderings of equal length: a longer
+one is cut.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from kokoro_lab.audio.wav import SAMPLE_RATE
 __all__ = ["SpeechDistance", "f0_track", "mel_cepstral_distortion_db", "pitch_distance", "snr_db", "speech_distance"]
 
 HOP = 300  # samples, 12.5 ms: the rate of the model's own curves
-WINDOW = 960  # samples, 40 ms: two periods of the lowest pitch
+WINDOW = 1440  # samples, 60 ms: more than three periods of the lowest pitch
 LOWEST_HZ, HIGHEST_HZ = 60.0, 420.0
 VOICED = 0.5  # of the autocorrelation at lag 0
+NEAR = 0.9  # of the highest peak
 QUIET = 1e-3  # RMS of a frame that has no pitch, -60 dBFS
 COEFFICIENTS = 13
 
@@ -88,23 +89,31 @@ def f0_track(samples: Samples) -> npt.NDArray[np.float64]:
     padded = np.zeros(frames * HOP + WINDOW)
     padded[WINDOW // 2 : WINDOW // 2 + len(signal)] = signal
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:frames]
-    windows = windows - windows.mean(axis=1, keepdims=True)
-    power = np.abs(np.fft.rfft(windows, 2 * WINDOW, axis=1)) ** 2
-    correlation = np.fft.irfft(power, axis=1)[:, :WINDOW]
-    energy = correlation[:, :1]
-    overlap = 1.0 - np.arange(WINDOW) / WINDOW  # fewer terms are summed at longer lags
-    normal = correlation / np.maximum(energy * overlap, 1e-12)
+    hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * (np.arange(WINDOW) + 0.5) / WINDOW)
+    windows = (windows - windows.mean(axis=1, keepdims=True)) * hann
+    energy = np.sum(windows**2, axis=1)
+    correlation = _autocorrelation(windows) / np.maximum(energy, 1e-12)[:, None]
     shortest, longest = int(SAMPLE_RATE / HIGHEST_HZ), int(SAMPLE_RATE / LOWEST_HZ)
-    part = normal[:, shortest : longest + 1]
-    best = part.argmax(axis=1)
+    shape = _autocorrelation(hann[None])[0]
+    part = (correlation / (shape / shape[0]))[:, shortest - 1 : longest + 2]
+    inner = part[:, 1:-1]
+    peak = (inner >= part[:, :-2]) & (inner >= part[:, 2:])
+    top = np.where(peak, inner, -1.0).max(axis=1)
+    # multiples of a period are peaks too: the first that comes near the highest is the period
+    best = (peak & (inner >= NEAR * top[:, None])).argmax(axis=1)
     rows = np.arange(frames)
-    inner = np.clip(best, 1, part.shape[1] - 2)
-    left, top, right = part[rows, inner - 1], part[rows, inner], part[rows, inner + 1]
-    bend = left - 2 * top + right
+    left, middle, right = part[rows, best], part[rows, best + 1], part[rows, best + 2]
+    bend = left - 2 * middle + right
     shift = np.where(np.abs(bend) > 1e-12, 0.5 * (left - right) / np.where(bend == 0, 1.0, bend), 0.0)
-    f0 = SAMPLE_RATE / (shortest + inner + np.clip(shift, -0.5, 0.5))
-    loud = np.sqrt(energy[:, 0] / WINDOW) > QUIET
-    return np.where(loud & (part[rows, best] > VOICED), f0, 0.0)
+    f0 = SAMPLE_RATE / (shortest + best + np.clip(shift, -0.5, 0.5))
+    loud = np.sqrt(energy / np.sum(hann**2)) > QUIET
+    return np.where(loud & (top > VOICED), f0, 0.0)
+
+
+def _autocorrelation(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """[rows, n] -> [rows, n], lag 0 first."""
+    power = np.abs(np.fft.rfft(rows, 2 * rows.shape[1], axis=1)) ** 2
+    return np.asarray(np.fft.irfft(power, axis=1)[:, : rows.shape[1]])
 
 
 def mel_cepstral_distortion_db(reference: Samples, candidate: Samples) -> float:

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from kokoro_lab.errors import ModelError, ModelNotFoundError, SettingError
+from kokoro_lab.models.architecture import TINY
+from kokoro_lab.models.catalog import models_folder, remove, resolve
+from kokoro_lab.models.graph import build
+from kokoro_lab.models.listing import listing
+from kokoro_lab.models.onnxfile import read_onnx
+from kokoro_lab.models.surgery import Surgeon
+from kokoro_lab.models.weights import seeded_state
+from kokoro_lab.runtime.session import Session
+from kokoro_lab.runtime.settings import SessionSettings
+from kokoro_lab.variants.make import adopt, make
+from kokoro_lab.variants.portability import coreml_fallbacks, openvino_obstacles, place
+from kokoro_lab.variants.preoptimized import machine_key, preoptimized, preoptimized_path
+from kokoro_lab.variants.probes import Runner, calibration_probes, check_probes
+from kokoro_lab.variants.proof import fed_source, prove
+from kokoro_lab.variants.search import GROUPS, Sensitivity, best_set, sensitivities
+from kokoro_lab.variants.verify import verify
+
+PROBES = check_probes()[:1]
+
+
+def test_an_int8_variant_is_installed_with_its_recipe_source_and_tools(home: Path) -> None:
+    (file,) = make("tiny", "int8")
+    assert file == resolve("tiny-int8")
+    assert (file.weights, file.architecture, file.precision) == ("stand-in", "tiny", "int8")
+    record = json.loads((models_folder() / "tiny-int8.json").read_text())
+    assert record["recipe"]["name"] == "int8"
+    assert record["source"] == {"name": "tiny", "sha256": resolve("tiny").sha256}
+    assert {"numpy", "onnx", "onnxruntime"} <= set(record["tools"])
+    found = verify(read_onnx(resolve("tiny").path), read_onnx(file.path), PROBES, arch=TINY)
+    assert found.verdict == "equivalent"
+    assert 22.0 < found.readings[0].snr_db < 60.0
+
+
+def test_a_variant_of_a_variant_is_refused_and_a_bad_name_too(home: Path) -> None:
+    make("tiny", "optimized", "quick")
+    with pytest.raises(ModelError, match="variant already"):
+        make("quick", "int8")
+    for name in ("../escape", "", "tiny", "a/b", "-x"):
+        with pytest.raises((SettingError, IndexError)):
+            make("tiny", "optimized", name or " ")
+
+
+def test_a_split_variant_is_two_files(home: Path) -> None:
+    front, back = make("tiny", "split")
+    assert (front.name, back.name) == ("tiny-split-front", "tiny-split-back")
+
+
+def test_removing_takes_the_record_along_and_nothing_elsewhere(home: Path, tmp_path: Path) -> None:
+    make("tiny", "optimized")
+    other = tmp_path / "other.onnx"
+    other.write_bytes(b"x")
+    assert {path.suffix for path in remove("tiny-optimized")} >= {".onnx", ".json"}
+    for name in ("tiny-optimized", "../other", str(other)):
+        with pytest.raises(ModelNotFoundError):
+            remove(name)
+    assert other.exists()
+
+
+def test_the_listing_has_what_is_here_and_what_could_be(home: Path) -> None:
+    make("tiny", "optimized")
+    (models_folder() / "broken.onnx").write_bytes(b"not a model")
+    rows = {row["name"]: row for row in listing()}
+    keys = {"name", "path", "sha256", "bytes", "weights", "precision", "contract", "installed", "default"}
+    assert all(keys <= set(row) for row in rows.values())
+    assert rows["tiny-optimized"]["contract"] == "kokoro-lab"
+    assert rows["tiny-optimized"]["installed"]
+    assert "not an ONNX model" in rows["broken"]["error"]
+    assert rows["kokoro-v1.0"]["bytes"] == 325_532_387
+    assert not rows["kokoro-v1.0"]["installed"]
+    assert rows["stand-in"]["default"]
+
+
+def _as_upstream(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The tiny graph as an export of somebody else's: other names of inputs and outputs, an integer speed."""
+    surgeon = Surgeon(model)
+    surgeon.add("Cast", "speed", name="whole_speed", to=onnx.TensorProto.FLOAT)
+    for node in surgeon.nodes:
+        for index, name in enumerate(node.input):
+            if name == "tokens":
+                node.input[index] = "input_ids"
+            if name == "speed" and node.op_type != "Cast":
+                node.input[index] = "whole_speed"
+        for index, name in enumerate(node.output):
+            if name == "audio":
+                node.output[index] = "waveform"
+    exported = onnx.ModelProto()
+    for info in model.graph.output:
+        if info.name == "audio":
+            info.name = "waveform"
+    surgeon._outputs = list(model.graph.output)
+    exported.CopyFrom(surgeon.finish())
+    del exported.metadata_props[:]
+    for info in exported.graph.input:
+        if info.name == "tokens":
+            info.name = "input_ids"
+        if info.name == "speed":
+            info.type.tensor_type.elem_type = onnx.TensorProto.INT32
+    kept = [info for info in exported.graph.input if info.name not in {"seed", "noise_scale"}]
+    del exported.graph.input[:]
+    exported.graph.input.extend(kept)
+    return exported
+
+
+def test_an_export_is_adopted_when_it_proves_the_same(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "theirs.onnx"
+    onnx.save(_as_upstream(build(TINY, seeded_state(TINY, 8))), path)
+    file, recovered, proof = adopt(path, "mine", arch=TINY)
+    assert proof is not None
+    assert proof.holds
+    assert proof.noiseless_db < 0.1
+    assert recovered.contract is not None
+    assert recovered.contract.name == "hexgrad"
+    assert file.weights == "imported"
+    assert resolve("mine").sha256 == file.sha256
+
+
+def test_a_rebuilt_graph_with_a_wrong_layer_is_not_installed(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "theirs.onnx"
+    theirs = _as_upstream(build(TINY, seeded_state(TINY, 8)))
+    for tensor in theirs.graph.initializer:  # a constant that the importer has no name for, so cannot bring along
+        if tensor.name == "stft.inverse":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(-3 * onnx.numpy_helper.to_array(tensor)[::-1], tensor.name))
+    onnx.save(theirs, path)
+    with pytest.raises(ModelError, match="was not imported"):
+        adopt(path, "mine", arch=TINY)
+    assert not (models_folder() / "mine.onnx").exists()
+
+
+def test_other_durations_fail_the_proof() -> None:
+    state = seeded_state(TINY, 8)
+    theirs = _as_upstream(build(TINY, state))
+    state["predictor.duration_proj.linear_layer.bias"] += 0.5
+    proof = prove(theirs, build(TINY, state), PROBES, arch=TINY)
+    assert not proof.holds
+    assert proof.moved_tokens > 0
+
+
+def test_the_source_of_a_graph_without_one_is_not_found(whole: onnx.ModelProto) -> None:
+    cut = onnx.ModelProto()
+    cut.CopyFrom(whole)
+    kept = [node for node in cut.graph.node if "noise_convs" not in node.name]
+    del cut.graph.node[:]
+    cut.graph.node.extend(kept)
+    with pytest.raises(ModelError, match="source was not found"):
+        fed_source(cut, TINY)
+
+
+def test_a_preoptimised_file_is_keyed_by_machine_and_source_and_says_the_same(home: Path) -> None:
+    (file,) = make("tiny", "optimized")
+    path = preoptimized(file)
+    assert path == preoptimized_path(file)
+    assert machine_key() in str(path)
+    assert file.sha256[:12] in path.name
+    assert preoptimized(file) == path
+    assert [each.suffix for each in sorted(path.parent.iterdir())] == [".json", ".onnx"]
+    style = PROBES[0].feeds()["style"]
+    plain = Session.open(file).run(PROBES[0].tokens, style, 1.0)
+    quick = Session.open(resolve(str(path)), SessionSettings(graph_level="none")).run(PROBES[0].tokens, style, 1.0)
+    np.testing.assert_array_equal(plain.audio, quick.audio)
+
+
+def test_our_graph_has_nothing_that_openvino_refuses_and_coreml_gets_most_of_it(whole: onnx.ModelProto) -> None:
+    assert openvino_obstacles(whole) == []
+    fallbacks = coreml_fallbacks(whole)
+    kinds = {each.operator for each in fallbacks}
+    assert "LSTM" in kinds
+    assert "Conv" not in kinds
+    assert any("fixed bucket" in each.reason for each in fallbacks)
+    left = sum(each.count for each in fallbacks if each.operator != "input")
+    assert left < 0.15 * len(whole.graph.node)
+
+
+def test_obstacles_of_other_exports_are_named() -> None:
+    nodes = [
+        onnx.helper.make_node("Loop", ["a"], ["b"]),
+        onnx.helper.make_node("RandomNormalLike", ["a"], ["c"]),
+        onnx.helper.make_node("Squeeze", ["a"], ["d"]),
+    ]
+    found = openvino_obstacles(onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [])))
+    assert {each.operator for each in found} == {"Loop", "RandomNormalLike", "Squeeze"}
+
+
+def test_placement_is_read_back_and_an_absent_provider_says_so(home: Path) -> None:
+    cpu, cuda = place(resolve("tiny"), ["cpu", "cuda"])
+    assert (cpu.status, cpu.share) == ("ok", 1.0)
+    assert sum(cpu.nodes.values()) > 100
+    assert cuda.status == "unavailable"
+    assert cuda.reason
+
+
+def test_sensitivities_rank_groups_and_the_best_set_keeps_its_budget(whole: onnx.ModelProto) -> None:
+    groups = {name: GROUPS[name] for name in ("resblock 0", "encode")}
+    found = sensitivities(
+        whole, arch=TINY, groups=groups, probes=PROBES, calibration=calibration_probes()[:2], rounds=1
+    )
+    assert {each.group for each in found} == set(groups)
+    assert all(20 < each.snr_db < 70 for each in found)
+
+
+def test_the_best_set_takes_time_per_noise_and_leaves_what_costs_time() -> None:
+    found = [
+        Sensitivity("cheap", (), 1, 30.0, 0.2),
+        Sensitivity("costly", (), 1, 50.0, -0.1),
+        Sensitivity("loud", (), 1, 21.0, 0.5),
+        Sensitivity("quiet", (), 1, 40.0, 0.1),
+    ]
+    taken = best_set(found, 22.0)
+    assert [each.group for each in taken] == ["quiet", "cheap"]
+    assert -10 * np.log10(sum(each.noise for each in taken)) >= 22.0
+    assert {each.group for each in best_set(found, 20.0)} == {"quiet", "cheap", "loud"}
+
+
+def test_probes_for_checks_were_not_calibrated_on(whole: onnx.ModelProto) -> None:
+    calibrated, checked = calibration_probes(), check_probes()
+    assert not {probe.voice for probe in calibrated} & {probe.voice for probe in checked}
+    assert not {probe.text for probe in calibrated} & {probe.text for probe in checked}
+    audio, durations = Runner(whole).speak(checked[0])
+    assert durations is not None
+    assert len(audio) == 600 * durations.sum()
