@@ -222,6 +222,30 @@ def compare(
 
 
 @app.command()
+def gate(
+    run_id: Annotated[str | None, typer.Option("--run", help="Which run (default: the newest).")] = None,
+    budgets: Annotated[Path | None, typer.Option(help="A YAML file (default: data/budgets.yaml).")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="A budget; repeat for several.")] = None,
+    use_contaminated: Annotated[
+        bool, typer.Option("--use-contaminated", help="Blocks of a machine that was not quiet count, too.")
+    ] = False,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+) -> None:
+    """Hold a run against its budgets. Exit 1: one failed, 4: one has no trials, 3: one cannot be told."""
+    from kokoro_lab.commands.gate import gate as hold
+
+    hold(
+        run_id=run_id,
+        path=budgets,
+        only=only or [],
+        use_contaminated=use_contaminated,
+        as_json=as_json,
+        as_markdown=as_markdown,
+    )
+
+
+@app.command()
 def report(
     run_id: Annotated[str | None, typer.Option("--run", help="Which run (default: the newest).")] = None,
     as_json: Json = False,

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from kokoro_lab.measure.cell import Block, BlockResult, Cell
-from kokoro_lab.measure.readings import GateReading, ModelReading, ProviderReading, QuietReading, Repeat
+from kokoro_lab.measure.readings import GateReading, LoadReading, ModelReading, ProviderReading, QuietReading, Repeat
 from kokoro_lab.store.rows import NO_GATE
 from kokoro_lab.store.store import Store
 
@@ -32,7 +32,7 @@ def stored_blocks(store: Store, run_id: str, cells: Iterable[str] | None = None)
 def blocks_of(cells: pd.DataFrame, samples: pd.DataFrame) -> list[Block]:
     """One block a row of `cells`, with its repeats from `samples`; both as `Store.frame` gives them, of any runs.
 
-    What no judgement needs stays in the tables: node counts, load stages, versions, deliveries.
+    What no judgement needs stays in the tables: stages of loading, warm-up, versions, durations, energy.
     """
     repeats: dict[tuple[str, str, int], list[Repeat]] = {}
     for row in _records(samples):
@@ -45,7 +45,7 @@ def blocks_of(cells: pd.DataFrame, samples: pd.DataFrame) -> list[Block]:
 
 
 def _block(row: Mapping[str, Any], repeats: tuple[Repeat, ...]) -> Block:
-    provider = None
+    provider, details = None, row["details"] or {}
     if row["effective_provider"]:
         share = _or_none(row["provider_share"])
         provider = ProviderReading(row["provider"], row["effective_provider"], share or 0.0, row["nodes"] or {})
@@ -67,6 +67,8 @@ def _block(row: Mapping[str, Any], repeats: tuple[Repeat, ...]) -> Block:
                 row["model"], row["model_sha256"], row["weights"], row["architecture"], row["precision"]
             ),
             foreign_modules=tuple(row["foreign_modules"] or ()),
+            deliveries=tuple((at, lasts, sound) for at, lasts, sound in details.get("deliveries") or ()),
+            load=LoadReading.from_dict(details["load"]) if details.get("load") else None,
         ),
         quiet=QuietReading(
             contaminated=bool(row["contaminated"]),

@@ -47,9 +47,9 @@ class Line:
         return {
             "base": self.base,
             "candidate": self.candidate,
-            "texts": list(self.texts),
             "gate": self.gate,
             **dataclasses.asdict(self.comparison),
+            "texts": list(self.texts),
             "runs": list(self.runs),
         }
 
