@@ -91,6 +91,12 @@ class Cache(Generic[K, V]):
             self._size += weight
             return True
 
+    def holds(self, key: K) -> bool:
+        """Whether a look-up would find the key now; counts as nothing and changes no order."""
+        with self._lock:
+            kept = self._kept.get(key)
+            return kept is not None and self._now() - kept[2] < self._ttl_s
+
     def clear(self) -> int:
         """Drop everything and return how many entries that were; counters stay."""
         with self._lock:

@@ -114,6 +114,9 @@ class EngineConfig:
     concurrency: int = 1
     """Model calls that may run at once, over all sessions (default: 1; KOKORO_CONCURRENCY)."""
 
+    parallel_segments: int = 1
+    """Segments of a whole text spoken at once, at most `concurrency` (default: 1; KOKORO_PARALLEL_SEGMENTS)."""
+
     voices: tuple[str, ...] = ("af_heart",)
     """Voices read at load, others at first use (default: af_heart; KOKORO_VOICES)."""
 
@@ -171,6 +174,9 @@ class EngineConfig:
     prebuffer: int = 1
     """Chunks held before the first is handed out, 0 or 1 for none (default: 1; KOKORO_PREBUFFER)."""
 
+    adaptive_buffer: bool = False
+    """Learn chunk_ms and prebuffer from the arrivals of earlier streams (default: off; KOKORO_ADAPTIVE_BUFFER)."""
+
     queue_segments: int = 2
     """Segments that may wait between two stages of a stream (default: 2; KOKORO_QUEUE_SEGMENTS)."""
 
@@ -192,6 +198,9 @@ class EngineConfig:
     primer_cache_ttl_s: float = 300.0
     """Seconds that a first segment is kept (default: 300; KOKORO_PRIMER_CACHE_TTL_S)."""
 
+    prewarm_uses: int = 0
+    """Uses in a day after which a text is kept in the audio cache, 0 for never (default: 0; KOKORO_PREWARM_USES)."""
+
     cache_dir: Path | None = None
     """Folder that keeps cached speech over restarts, None for none (default: none; KOKORO_CACHE_DIR)."""
 
@@ -212,8 +221,18 @@ class EngineConfig:
                 mistakes.append(f"{name} is {value}, use {low:g} to {high:g}")
         if self.gather_tokens > self.max_tokens:
             mistakes.append(f"gather_tokens is {self.gather_tokens}, use at most max_tokens, {self.max_tokens}")
+        if self.parallel_segments > self.concurrency:
+            mistakes.append(
+                f"parallel_segments is {self.parallel_segments}, use at most concurrency, {self.concurrency}"
+            )
+        if self.parallel_segments > 1 and self.routing == "cost":
+            mistakes.append(
+                "parallel_segments with routing by cost would not give the same samples, use another routing"
+            )
         if self.arena_auto and self.arena_limit_mb:
             mistakes.append("arena_auto chooses arena_limit_mb, set one of them")
+        if self.prewarm_uses and not self.audio_cache_mb:
+            mistakes.append("prewarm_uses speaks into the audio cache, set audio_cache_mb")
         if self.cache_dir is not None and not self.audio_cache_mb:
             mistakes.append("cache_dir keeps what the audio cache keeps, set audio_cache_mb")
         if mistakes:
@@ -268,6 +287,7 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("arena_limit_mb", 0, 1_000_000),
     ("session_rest_s", 0, 3600),
     ("concurrency", 1, 64),
+    ("parallel_segments", 1, 64),
     ("max_tokens", 1, MAX_TOKENS),
     ("gather_tokens", 0, MAX_TOKENS),
     ("loudness_lufs", -70, 0),
@@ -285,6 +305,7 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("audio_cache_ttl_s", 0, 10**9),
     ("primer_cache", 0, 1_000_000),
     ("primer_cache_ttl_s", 0, 10**9),
+    ("prewarm_uses", 0, 1000),
     ("memory_watch_s", 0, 3600),
     ("memory_pressure", 0, 1),
 )

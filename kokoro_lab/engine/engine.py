@@ -9,18 +9,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
-from kokoro_lab.audio.wav import SAMPLE_RATE
 from kokoro_lab.engine.assembly import Made, assembled
 from kokoro_lab.engine.config import EngineConfig
+from kokoro_lab.engine.cushion import Cushion
 from kokoro_lab.engine.loading import Notice, Parts, load_parts, stage
+from kokoro_lab.engine.pipeline import OUT_OF_MEMORY
 from kokoro_lab.engine.primer import pieces
 from kokoro_lab.engine.rendered import Rendered, RenderedKey
-from kokoro_lab.engine.request import Request, check, within_range
+from kokoro_lab.engine.request import Request, check
+from kokoro_lab.engine.speaker import Speaker
 from kokoro_lab.engine.speech import Chunk, Speech, Timings
 from kokoro_lab.engine.status import Counter, EngineStatus, StartStatus
-from kokoro_lab.engine.stream import OUT_OF_MEMORY, Stream, StreamSettings
+from kokoro_lab.engine.stream import Stream, StreamSettings
+from kokoro_lab.engine.usage import BUDGET_BYTES, Prewarmer
 from kokoro_lab.errors import InferenceError
 from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.runtime.arena import ArenaStatus
@@ -54,10 +55,23 @@ class Engine:
         self._voices = parts.voices
         self._rendered = parts.rendered
         self._primers = parts.primers
+        self._cushion = Cushion(self.config.chunk_ms, self.config.prebuffer) if self.config.adaptive_buffer else None
         self._counter = Counter()
+        self._speaker = Speaker(parts, self._counter)
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._warmup = Warmup(self.config.warmup, self._warmup_calls())
+        self._prewarmer: Prewarmer[Request] | None = None
+        if self.config.prewarm_uses and self._rendered is not None:
+            memory = self._rendered.memory
+            self._prewarmer = Prewarmer(
+                self.config.prewarm_uses,
+                self._speak_ahead,
+                lambda request: memory.holds(_key_of(request)),
+                lambda: self._counter.read().running > 0,
+                budget=min(BUDGET_BYTES, memory.limit),
+            )
+            self._prewarmer.start()
         self._watchdog: Watchdog | None = None
         if self.config.memory_watch_s:
             self._watchdog = Watchdog(
@@ -97,17 +111,16 @@ class Engine:
         start = time.perf_counter()
         with self._counting():
             request = self._checked(text, voice, speed, lang, seed)
-            key = RenderedKey((text,), request.voice.sha256, request.speed, request.lang, request.seed)
+            key = _key_of(request)
             kept = self._rendered.get(key) if self._rendered is not None else None
             made = kept.made() if kept is not None else []
             stages: dict[str, float] = {}
             if kept is None:
-                for segment in self._reader.read((text,), request.lang):
-                    for kind, spent in segment.seconds.items():
-                        stages[kind] = stages.get(kind, 0.0) + spent
-                    with stage(stages, "infer"):
-                        made.append((segment, self._speak(request, segment).inference))
+                made = self._speaker.made(request, stages)
                 self._keep(key, made)
+            if self._prewarmer is not None:
+                size = sum(inference.audio.nbytes for _, inference in made)
+                self._prewarmer.used(request, size, cached=kept is not None)
             with stage(stages, "post_process"):
                 policy = self.config.finish
                 speech = assembled(request, made, self.model, policy=policy, cached=kept is not None)
@@ -129,7 +142,7 @@ class Engine:
             self._counter.add(failed=1)
             raise
         cut: Sequence[str] | Iterator[str] = self._pieces(text)
-        speak: Callable[[Segment, Cancellation], Answer] = partial(self._speak_first, request)
+        speak: Callable[[Segment, Cancellation], Answer] = partial(self._speaker.first, request)
         segments: Iterator[Segment] | None = None
         finished: Callable[[], None] = lambda: None  # noqa: E731
         if self._rendered is not None:
@@ -151,9 +164,17 @@ class Engine:
                 finished()
 
         config = self.config
-        settings = StreamSettings(config.chunk_ms, config.prebuffer, config.queue_segments, config.queue_chunks)
+        cushion = self._cushion
+        chunk_ms, prebuffer = (config.chunk_ms, config.prebuffer) if cushion is None else cushion.advise()
+        settings = StreamSettings(chunk_ms, prebuffer, config.queue_segments, config.queue_chunks)
         self._counter.add(running=1)
-        return Stream(segments or self._reader.read(cut, request.lang), speak, settings, on_end=ended)
+        return Stream(
+            segments or self._reader.read(cut, request.lang),
+            speak,
+            settings,
+            on_end=ended,
+            on_heard=None if cushion is None else cushion.learn,
+        )
 
     def prewarm(self, texts: Sequence[str], voice: str = "af_heart", speed: float = 1.0) -> int:
         """Speak texts into the audio cache ahead of time; returns how many were not there yet (0 without a cache)."""
@@ -178,12 +199,15 @@ class Engine:
             sessions=self.pool.status(),
             fallbacks=self.pool.fallbacks,
             waited_s=self.pool.waited_s,
+            side_by_side=self._speaker.most,
             phoneme_cache=None if self._reader.cache is None else self._reader.cache.status(),
             audio_cache=memory,
             audio_folder=folder,
             primer_cache=None if self._primers is None else self._primers.status(),
             start=StartStatus(dict(self.load_seconds), dict(self._busy)),
             warmup=self._warmup.status(),
+            usage=None if self._prewarmer is None else self._prewarmer.status(),
+            cushion=None if self._cushion is None else self._cushion.status(),
             arena=ArenaStatus(
                 session.settings.arena_limit_mb,
                 session.settings.arena_extend,
@@ -201,6 +225,9 @@ class Engine:
         self._warmup.stop()
         if self._watchdog is not None:
             self._watchdog.stop()
+        if self._prewarmer is not None:
+            self._prewarmer.stop()
+        self._speaker.close()
         self.pool.close()
 
     def __enter__(self) -> Engine:
@@ -243,45 +270,15 @@ class Engine:
             return iter((text,))
         return pieces(text, chars=config.primer_chars, words=config.primer_words, growth=config.primer_growth)
 
-    def _speak(self, request: Request, segment: Segment, cancellation: Cancellation | None = None) -> Answer:
-        answer = self.pool.run(
-            segment.tokens,
-            request.voice.style(len(segment.tokens)),
-            within_range(request.speed * segment.rate),
-            request.seed,
-            text=segment.text,
-            cancellation=cancellation,
-            noise_scale=self.config.noise_scale,
-        )
-        audio = answer.inference.audio
-        if self.config.check_finite and not np.isfinite(audio).all():
-            raise InferenceError(
-                f"model {self.model.name} gave samples that are not finite for {segment.text[:60]!r}; use a variant of "
-                "higher precision, or set check_finite to off to see them"
-            )
-        self._counter.add(
-            segments=1,
-            tokens=len(segment.tokens),
-            speech_s=len(audio) / SAMPLE_RATE,
-            user_words=sum(word.path == "user" for word in segment.words),
-        )
-        return answer
-
-    def _speak_first(self, request: Request, segment: Segment, cancellation: Cancellation) -> Answer:
-        """As `_speak`, with the first segment of a stream looked up among the primers."""
-        if self._primers is None or segment.index > 0:
-            return self._speak(request, segment, cancellation)
-        key = (segment.tokens, request.voice.sha256, request.speed * segment.rate, request.seed)
-        known = self._primers.get(key)
-        if known is not None:
-            return Answer(replace(known, seconds=0.0), "primer cache", 0.0)
-        answer = self._speak(request, segment, cancellation)
-        self._primers.put(key, answer.inference)
-        return answer
-
     def _keep(self, key: RenderedKey, made: list[Made]) -> None:
         if self._rendered is not None:
             self._rendered.put(key, Rendered(tuple(one for one, _ in made), tuple(one for _, one in made)))
+
+    def _speak_ahead(self, request: Request) -> int:
+        """Speak a request into the audio cache, past the counters of calls; returns its bytes."""
+        made = self._speaker.made(request, {})
+        self._keep(_key_of(request), made)
+        return sum(inference.audio.nbytes for _, inference in made)
 
     def _warmup_calls(self) -> list[tuple[str, Callable[[Cancellation], object]]]:
         strategy = self.config.warmup
@@ -297,7 +294,11 @@ class Engine:
         """Speak a text for its effects only, past the caches and the counters of calls."""
         request = self._checked(text, voice, 1.0, None, 0)
         for segment in self._reader.read((text,), request.lang):
-            self._speak(request, segment, cancellation)
+            self._speaker.speak(request, segment, cancellation)
+
+
+def _key_of(request: Request) -> RenderedKey:
+    return RenderedKey((request.text,), request.voice.sha256, request.speed, request.lang, request.seed)
 
 
 def _noting(

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kokoro_lab.engine.caches import CacheStatus
+from kokoro_lab.engine.cushion import CushionStatus
 from kokoro_lab.engine.environment import VariableReport
 from kokoro_lab.engine.rendered import FolderStatus
+from kokoro_lab.engine.usage import UsageStatus
 from kokoro_lab.runtime.arena import ArenaStatus
 from kokoro_lab.runtime.assignment import EffectiveProvider
 from kokoro_lab.runtime.memory import MemoryStatus
@@ -91,6 +93,8 @@ class EngineStatus:
     """Model calls that another session answered after one had failed."""
     waited_s: float
     """Seconds that model calls waited for their turn, together."""
+    side_by_side: int
+    """Segments of whole texts that were being spoken at once, at most; 0 while they are spoken one by one."""
     phoneme_cache: CacheStatus | None
     """None where the cache is off; so for the next three."""
     audio_cache: CacheStatus | None
@@ -98,6 +102,10 @@ class EngineStatus:
     primer_cache: CacheStatus | None
     start: StartStatus
     warmup: WarmupStatus
+    usage: UsageStatus | None
+    """None unless popular texts are spoken ahead."""
+    cushion: CushionStatus | None
+    """None unless the pre-buffer adapts."""
     arena: ArenaStatus
     memory: MemoryStatus | None
     """None without the watchdog."""

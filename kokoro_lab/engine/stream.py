@@ -9,22 +9,17 @@ were ready before it.
 
 from __future__ import annotations
 
-import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from kokoro_lab.audio.join import FADE_S, fade_edges, silence
-from kokoro_lab.audio.wav import SAMPLE_RATE
-from kokoro_lab.engine.channel import Channel, CutError, StageClock, StageTimes
+from kokoro_lab.engine.channel import CutError, StageTimes
+from kokoro_lab.engine.cushion import Arrived
+from kokoro_lab.engine.pipeline import STAGES, Failed, Pipeline, StreamSettings
 from kokoro_lab.engine.speech import Chunk, SpokenSegment
-from kokoro_lab.errors import InferenceError, SettingError
+from kokoro_lab.errors import SettingError
 from kokoro_lab.runtime.session import Cancellation
 
 if TYPE_CHECKING:
@@ -32,25 +27,6 @@ if TYPE_CHECKING:
     from kokoro_lab.text.segment import Segment
 
 __all__ = ["STAGES", "Stream", "StreamSettings", "StreamTimings", "in_order"]
-
-STAGES = ("reading", "inference", "audio")
-OUT_OF_MEMORY = "memory ran out; shorten the text, lower max_tokens, or allow the process more"
-T = TypeVar("T")
-Samples = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class StreamSettings:
-    """How a stream is cut and how much may wait inside it."""
-
-    chunk_ms: float = 80.0
-    """Milliseconds of a chunk; 0: a chunk is a whole segment."""
-    prebuffer: int = 1
-    """Chunks that must be ready before the first is handed out."""
-    queue_segments: int = 2
-    """Segments that may wait between two stages."""
-    queue_chunks: int = 64
-    """Chunks that may wait for the caller (at least `prebuffer`)."""
 
 
 @dataclass(frozen=True)
@@ -67,155 +43,6 @@ class StreamTimings:
     """Work by kind: normalise, phonemise, tokenise, infer."""
 
 
-@dataclass(frozen=True)
-class _Failed:
-    error: BaseException
-
-
-@dataclass(frozen=True)
-class _Spoken:
-    segment: Segment
-    answer: Answer
-
-
-class _Pipeline:
-    """What the threads of one stream share. It does not know the `Stream`, so that dropping that one ends them."""
-
-    def __init__(
-        self,
-        segments: Iterator[Segment],
-        speak: Callable[[Segment, Cancellation], Answer],
-        settings: StreamSettings,
-    ) -> None:
-        self.segments = segments
-        self.speak = speak
-        self.settings = settings
-        self.cancellation = Cancellation()
-        self.planned: Channel[Segment | _Failed] = Channel(settings.queue_segments)
-        self.spoken: Channel[_Spoken | _Failed] = Channel(settings.queue_segments)
-        self.chunks: Channel[Chunk | _Failed] = Channel(max(settings.queue_chunks, settings.prebuffer))
-        self.clocks = {stage: StageClock() for stage in STAGES}
-        self.seconds: dict[str, float] = {}
-        self.finished: list[SpokenSegment] = []
-        self._known = threading.Condition()
-        self._found = 0
-        self._all_found = False
-        self._position = 0
-        self._index = 0
-
-    def start(self) -> None:
-        for stage, work in zip(STAGES, (self._read, self._infer, self._cut), strict=True):
-            threading.Thread(target=self._run, args=(stage, work), name=f"kokoro-{stage}", daemon=True).start()
-
-    def cancel(self) -> None:
-        """Stop every stage: the model within its call, the others at their next queue."""
-        self.cancellation.cancel()
-        for channel in (self.planned, self.spoken, self.chunks):
-            channel.cut()
-        with self._known:
-            self._all_found = True
-            self._known.notify_all()
-
-    def _run(self, stage: str, work: Callable[[StageClock], None]) -> None:
-        output: Channel[_Failed] = {"reading": self.planned, "inference": self.spoken, "audio": self.chunks}[stage]  # type: ignore[assignment]
-        clock = self.clocks[stage]
-        clock.start()
-        try:
-            work(clock)
-        except CutError:
-            pass
-        except BaseException as error:
-            named = InferenceError(OUT_OF_MEMORY) if isinstance(error, MemoryError) else error
-            with suppress(CutError):
-                output.put(_Failed(named))
-        finally:
-            if stage == "reading":
-                self._found_all()
-            clock.stop()
-            output.end()
-
-    def _read(self, clock: StageClock) -> None:
-        while True:
-            segment = next(self.segments, None)
-            if segment is None:
-                return
-            with self._known:
-                self._found += 1
-                self._known.notify_all()
-            for kind, seconds in segment.seconds.items():
-                self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
-            clock.count()
-            with clock.waiting():
-                self.planned.put(segment)
-
-    def _infer(self, clock: StageClock) -> None:
-        for segment in _incoming(self.planned, clock):
-            answer = self.speak(segment, self.cancellation)
-            clock.shift(answer.waited_s)
-            self.seconds["infer"] = self.seconds.get("infer", 0.0) + answer.inference.seconds
-            clock.count()
-            with clock.waiting():
-                self.spoken.put(_Spoken(segment, answer))
-
-    def _cut(self, clock: StageClock) -> None:
-        step = round(self.settings.chunk_ms * SAMPLE_RATE / 1000)
-        for number, spoken in enumerate(_incoming(self.spoken, clock)):
-            audio = fade_edges(spoken.answer.inference.audio, start=number > 0, end=False)
-            # What is sent before the end is known must stop short of where the end would be faded.
-            early = max(0, len(audio) - round(FADE_S * SAMPLE_RATE)) // step * step if step else 0
-            pieces = [audio[start : start + step] for start in range(0, early, step)] if step else []
-            self._send(pieces, spoken.segment, clock, number=number, first=True)
-            with clock.waiting():
-                follows = self._has_successor(number)
-            if follows:
-                audio = fade_edges(audio, start=False, end=True)
-            rest = audio[early:]
-            ends = [rest[start : start + step] for start in range(0, len(rest), step)] if step else [rest]
-            self._finish(spoken, audio)
-            self._send(ends or [rest], spoken.segment, clock, number=number, first=not pieces, ends=not follows)
-            if follows and spoken.segment.pause_s > 0:
-                pause = silence(spoken.segment.pause_s)
-                self._send([pause], spoken.segment, clock, number=number, first=False, pause=True)
-            clock.count()
-
-    def _send(
-        self,
-        pieces: list[Samples],
-        segment: Segment,
-        clock: StageClock,
-        *,
-        number: int,
-        first: bool,
-        ends: bool = False,
-        pause: bool = False,
-    ) -> None:
-        for at, piece in enumerate(pieces):
-            last = ends and at == len(pieces) - 1
-            text = segment.text if first and at == 0 else ""
-            chunk = Chunk(number, self._index, last, piece, pause=pause, text=text)
-            self._index += 1
-            with clock.waiting():
-                self.chunks.put(chunk)
-
-    def _finish(self, spoken: _Spoken, audio: Samples) -> None:
-        inference = spoken.answer.inference
-        self.finished.append(
-            SpokenSegment(spoken.segment, self._position, len(audio), inference.durations, inference.seconds)
-        )
-        self._position += len(audio) + round(spoken.segment.pause_s * SAMPLE_RATE)
-
-    def _found_all(self) -> None:
-        with self._known:
-            self._all_found = True
-            self._known.notify_all()
-
-    def _has_successor(self, number: int) -> bool:
-        """Whether a segment follows the one of that number; waits until reading has got that far."""
-        with self._known:
-            self._known.wait_for(lambda: self._all_found or self._found > number + 1)
-            return self._found > number + 1
-
-
 class Stream(Iterator[Chunk]):
     """Chunks of one text, in order, as they become ready. Close it (or drop it) to stop the work behind it."""
 
@@ -226,18 +53,21 @@ class Stream(Iterator[Chunk]):
         settings: StreamSettings | None = None,
         *,
         on_end: Callable[[BaseException | None], None] | None = None,
+        on_heard: Callable[[Sequence[Arrived]], None] | None = None,
     ) -> None:
         """Start the three stages.
 
         segments: lazily read, on the reading thread. speak: runs the model for one segment, on the inference thread.
         on_end: called once on the caller's thread when the stream has ended (with None), failed (with its error) or
-        been closed or dropped (with GeneratorExit).
+        been closed or dropped (with GeneratorExit). on_heard: called before it, when the stream has ended, with every
+        chunk's time of arrival.
         """
         self._start = time.perf_counter()
-        self._pipeline = _Pipeline(segments, speak, settings or StreamSettings())
+        self._pipeline = Pipeline(segments, speak, settings or StreamSettings())
         self._first_s: float | None = None
         self._end: float | None = None
         self._on_end = on_end
+        self._on_heard = on_heard
         self._dropped = weakref.finalize(self, _drop, self._pipeline, on_end)
         self._pipeline.start()
 
@@ -255,7 +85,7 @@ class Stream(Iterator[Chunk]):
         except BaseException as error:  # Ctrl-C while waiting
             self._finish(error)
             raise
-        if isinstance(item, _Failed):
+        if isinstance(item, Failed):
             self._finish(item.error)
             raise item.error
         if self._first_s is None:
@@ -295,28 +125,17 @@ class Stream(Iterator[Chunk]):
         self._end = time.perf_counter()
         self._dropped.detach()
         self._pipeline.cancel()
+        if error is None and self._on_heard is not None:
+            self._on_heard(self._pipeline.arrived)
         if self._on_end is not None:
             self._on_end(error)
 
 
-def _drop(pipeline: _Pipeline, on_end: Callable[[BaseException | None], None] | None) -> None:
+def _drop(pipeline: Pipeline, on_end: Callable[[BaseException | None], None] | None) -> None:
     """What happens to a stream that nobody holds any more."""
     pipeline.cancel()
     if on_end is not None:
         on_end(GeneratorExit())
-
-
-def _incoming(channel: Channel[T | _Failed], clock: StageClock) -> Iterator[T]:
-    """What arrives, its waiting time counted; a failure from the stage before is raised here and so handed on."""
-    while True:
-        try:
-            with clock.waiting():
-                item = channel.get()
-        except EOFError:
-            return
-        if isinstance(item, _Failed):
-            raise item.error
-        yield item
 
 
 def in_order(chunks: Iterator[Chunk], *, window: int = 64) -> Iterator[Chunk]:

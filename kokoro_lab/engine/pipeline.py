@@ -1,0 +1,221 @@
+"""The three stages behind a stream, each on a thread of its own, joined by bounded queues.
+
+reading (text -> segments)  ->  inference (segment -> samples)  ->  audio (samples -> numbered chunks)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kokoro_lab.audio.join import FADE_S, fade_edges, silence
+from kokoro_lab.audio.wav import SAMPLE_RATE
+from kokoro_lab.engine.channel import Channel, CutError, StageClock
+from kokoro_lab.engine.cushion import Arrived
+from kokoro_lab.engine.speech import Chunk, SpokenSegment
+from kokoro_lab.errors import InferenceError
+from kokoro_lab.runtime.session import Cancellation
+
+if TYPE_CHECKING:
+    from kokoro_lab.runtime.pool import Answer
+    from kokoro_lab.text.segment import Segment
+
+__all__ = ["OUT_OF_MEMORY", "STAGES", "Failed", "Pipeline", "StreamSettings"]
+
+STAGES = ("reading", "inference", "audio")
+OUT_OF_MEMORY = "memory ran out; shorten the text, lower max_tokens, or allow the process more"
+T = TypeVar("T")
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """How a stream is cut and how much may wait inside it."""
+
+    chunk_ms: float = 80.0
+    """Milliseconds of a chunk; 0: a chunk is a whole segment."""
+    prebuffer: int = 1
+    """Chunks that must be ready before the first is handed out."""
+    queue_segments: int = 2
+    """Segments that may wait between two stages."""
+    queue_chunks: int = 64
+    """Chunks that may wait for the caller (at least `prebuffer`)."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Stands in a queue for what a stage could not make."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True)
+class _Spoken:
+    segment: Segment
+    answer: Answer
+
+
+class Pipeline:
+    """What the threads of one stream share. It does not know the `Stream`, so that dropping that one ends them."""
+
+    def __init__(
+        self,
+        segments: Iterator[Segment],
+        speak: Callable[[Segment, Cancellation], Answer],
+        settings: StreamSettings,
+    ) -> None:
+        self.segments = segments
+        self.speak = speak
+        self.settings = settings
+        self.cancellation = Cancellation()
+        self.planned: Channel[Segment | Failed] = Channel(settings.queue_segments)
+        self.spoken: Channel[_Spoken | Failed] = Channel(settings.queue_segments)
+        self.chunks: Channel[Chunk | Failed] = Channel(max(settings.queue_chunks, settings.prebuffer))
+        self.clocks = {stage: StageClock() for stage in STAGES}
+        self.seconds: dict[str, float] = {}
+        self.finished: list[SpokenSegment] = []
+        self.arrived: list[Arrived] = []
+        """Chunks as they were made, the time that the caller kept them waiting taken out."""
+        self._start = time.perf_counter()
+        self._held_up = 0.0
+        self._known = threading.Condition()
+        self._found = 0
+        self._all_found = False
+        self._position = 0
+        self._index = 0
+
+    def start(self) -> None:
+        """Begin all three stages."""
+        for stage, work in zip(STAGES, (self._read, self._infer, self._cut), strict=True):
+            threading.Thread(target=self._run, args=(stage, work), name=f"kokoro-{stage}", daemon=True).start()
+
+    def cancel(self) -> None:
+        """Stop every stage: the model within its call, the others at their next queue."""
+        self.cancellation.cancel()
+        for channel in (self.planned, self.spoken, self.chunks):
+            channel.cut()
+        with self._known:
+            self._all_found = True
+            self._known.notify_all()
+
+    def _run(self, stage: str, work: Callable[[StageClock], None]) -> None:
+        output: Channel[Failed] = {"reading": self.planned, "inference": self.spoken, "audio": self.chunks}[stage]  # type: ignore[assignment]
+        clock = self.clocks[stage]
+        clock.start()
+        try:
+            work(clock)
+        except CutError:
+            pass
+        except BaseException as error:
+            named = InferenceError(OUT_OF_MEMORY) if isinstance(error, MemoryError) else error
+            with suppress(CutError):
+                output.put(Failed(named))
+        finally:
+            if stage == "reading":
+                self._found_all()
+            clock.stop()
+            output.end()
+
+    def _read(self, clock: StageClock) -> None:
+        while True:
+            segment = next(self.segments, None)
+            if segment is None:
+                return
+            with self._known:
+                self._found += 1
+                self._known.notify_all()
+            for kind, seconds in segment.seconds.items():
+                self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
+            clock.count()
+            with clock.waiting():
+                self.planned.put(segment)
+
+    def _infer(self, clock: StageClock) -> None:
+        for segment in _incoming(self.planned, clock):
+            answer = self.speak(segment, self.cancellation)
+            clock.shift(answer.waited_s)
+            self.seconds["infer"] = self.seconds.get("infer", 0.0) + answer.inference.seconds
+            clock.count()
+            with clock.waiting():
+                self.spoken.put(_Spoken(segment, answer))
+
+    def _cut(self, clock: StageClock) -> None:
+        step = round(self.settings.chunk_ms * SAMPLE_RATE / 1000)
+        for number, spoken in enumerate(_incoming(self.spoken, clock)):
+            audio = fade_edges(spoken.answer.inference.audio, start=number > 0, end=False)
+            # What is sent before the end is known must stop short of where the end would be faded.
+            early = max(0, len(audio) - round(FADE_S * SAMPLE_RATE)) // step * step if step else 0
+            pieces = [audio[start : start + step] for start in range(0, early, step)] if step else []
+            self._send(pieces, spoken.segment, clock, number=number, first=True)
+            with clock.waiting():
+                follows = self._has_successor(number)
+            if follows:
+                audio = fade_edges(audio, start=False, end=True)
+            rest = audio[early:]
+            ends = [rest[start : start + step] for start in range(0, len(rest), step)] if step else [rest]
+            self._finish(spoken, audio)
+            self._send(ends or [rest], spoken.segment, clock, number=number, first=not pieces, ends=not follows)
+            if follows and spoken.segment.pause_s > 0:
+                pause = silence(spoken.segment.pause_s)
+                self._send([pause], spoken.segment, clock, number=number, first=False, pause=True)
+            clock.count()
+
+    def _send(
+        self,
+        pieces: list[Samples],
+        segment: Segment,
+        clock: StageClock,
+        *,
+        number: int,
+        first: bool,
+        ends: bool = False,
+        pause: bool = False,
+    ) -> None:
+        for at, piece in enumerate(pieces):
+            last = ends and at == len(pieces) - 1
+            text = segment.text if first and at == 0 else ""
+            chunk = Chunk(number, self._index, last, piece, pause=pause, text=text)
+            self._index += 1
+            made = time.perf_counter()
+            self.arrived.append(Arrived(made - self._start - self._held_up, len(piece) / SAMPLE_RATE, number))
+            with clock.waiting():
+                self.chunks.put(chunk)
+            self._held_up += time.perf_counter() - made
+
+    def _finish(self, spoken: _Spoken, audio: Samples) -> None:
+        inference = spoken.answer.inference
+        self.finished.append(
+            SpokenSegment(spoken.segment, self._position, len(audio), inference.durations, inference.seconds)
+        )
+        self._position += len(audio) + round(spoken.segment.pause_s * SAMPLE_RATE)
+
+    def _found_all(self) -> None:
+        with self._known:
+            self._all_found = True
+            self._known.notify_all()
+
+    def _has_successor(self, number: int) -> bool:
+        """Whether a segment follows the one of that number; waits until reading has got that far."""
+        with self._known:
+            self._known.wait_for(lambda: self._all_found or self._found > number + 1)
+            return self._found > number + 1
+
+
+def _incoming(channel: Channel[T | Failed], clock: StageClock) -> Iterator[T]:
+    """What arrives, its waiting time counted; a failure from the stage before is raised here and so handed on."""
+    while True:
+        try:
+            with clock.waiting():
+                item = channel.get()
+        except EOFError:
+            return
+        if isinstance(item, Failed):
+            raise item.error
+        yield item

@@ -1,0 +1,141 @@
+"""Speaking what is asked for often into the audio cache again, before it is asked for again.
+
+A text that was asked for at least `uses` times within a day, and has since left the cache (for room, or for age), is
+spoken again while nobody waits. The documents name three uses, 100 MB and 24 hours.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from kokoro_lab.errors import KokoroLabError
+
+__all__ = ["BUDGET_BYTES", "Prewarmer", "UsageStatus"]
+
+WINDOW_S = 24 * 3600.0  # how long a use counts
+BUDGET_BYTES = 100 * 10**6  # of what is kept warm
+TRACKED = 1000  # texts whose uses are counted; the least recently used is forgotten
+IDLE_S = 0.05  # s; after a look at a busy engine
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class UsageStatus:
+    """What is asked for often, and what was done about it."""
+
+    tracked: int
+    """Requests whose uses are counted."""
+    popular: int
+    """Those that were asked for often enough and fit into the budget."""
+    rendered: int
+    """Times that one of them was spoken ahead."""
+    helped: int
+    """Times that one was then asked for, and was there."""
+    failed: int
+
+
+class Prewarmer(Generic[K]):
+    """Counts uses, and renders on a thread of its own what became popular and is gone."""
+
+    def __init__(
+        self,
+        uses: int,
+        render: Callable[[K], int],
+        is_there: Callable[[K], bool],
+        is_busy: Callable[[], bool],
+        *,
+        budget: int = BUDGET_BYTES,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """render: speaks a request into the cache, and returns its bytes. is_there: whether the cache holds it."""
+        self._uses = uses
+        self._render = render
+        self._is_there = is_there
+        self._is_busy = is_busy
+        self._budget = budget
+        self._now = now
+        self._lock = threading.Lock()
+        self._times: dict[K, deque[float]] = {}
+        self._bytes: dict[K, int] = {}
+        self._warm: set[K] = set()
+        self._rendered = self._helped = self._failed = 0
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="kokoro-prewarm", daemon=True)
+
+    def start(self) -> None:
+        """Begin to render."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Render no more; what is being rendered is finished."""
+        self._stopped.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def used(self, key: K, size: int, *, cached: bool) -> None:
+        """A request was answered, with so many bytes, from the cache or not."""
+        with self._lock:
+            times = self._times.pop(key, None) or deque(maxlen=self._uses)
+            times.append(self._now())
+            self._times[key] = times
+            self._bytes[key] = size
+            self._helped += cached and key in self._warm
+            self._warm.discard(key)
+            while len(self._times) > TRACKED:
+                oldest = next(iter(self._times))
+                del self._times[oldest], self._bytes[oldest]
+        self._wake.set()
+
+    def missing(self) -> list[K]:
+        """What is popular and not in the cache, the most recently used first."""
+        return [key for key in self._popular() if not self._is_there(key)]
+
+    def status(self) -> UsageStatus:
+        """Counters as they are now."""
+        popular = len(self._popular())
+        with self._lock:
+            return UsageStatus(len(self._times), popular, self._rendered, self._helped, self._failed)
+
+    def _popular(self) -> list[K]:
+        with self._lock:
+            since = self._now() - WINDOW_S
+            found, room = [], self._budget
+            for key, times in reversed(self._times.items()):
+                if len(times) >= self._uses and times[0] >= since and self._bytes[key] <= room:
+                    found.append(key)
+                    room -= self._bytes[key]
+            return found
+
+    def _work(self) -> None:
+        while not self._stopped.is_set():
+            self._wake.wait(timeout=1.0)  # also looks by itself: entries grow old without a request
+            self._wake.clear()
+            for key in self.missing():
+                while self._is_busy() and not self._stopped.wait(IDLE_S):
+                    pass
+                if self._stopped.is_set():
+                    return
+                self._warm_up(key)
+
+    def _warm_up(self, key: K) -> None:
+        try:
+            size = self._render(key)
+        except KokoroLabError:
+            with self._lock:
+                self._failed += 1
+                self._times.pop(key, None)  # or it would be tried again and again
+                self._bytes.pop(key, None)
+            return
+        with self._lock:
+            self._rendered += 1
+            self._warm.add(key)
+            if key in self._bytes:
+                self._bytes[key] = size
