@@ -8,14 +8,15 @@ The worker runs in it by its interpreter; of our own packages it sees `kokoro_la
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -194,7 +195,13 @@ def _run(command: Sequence[str], doing: str, say: Notice) -> None:
     variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     lines: list[str] = []
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=variables
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=variables,
+        start_new_session=True,
     ) as process:
         try:
             for line in process.stdout or ():
@@ -202,10 +209,21 @@ def _run(command: Sequence[str], doing: str, say: Notice) -> None:
                 if line.startswith(TOLD):
                     say(line.strip())
         except BaseException:
-            process.kill()
+            _end(process)
             raise
     if process.returncode != 0:
         raise KokoroLabError(f"{doing} failed: {_complaint(lines)}; nothing of it was kept")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a step and what it started (pip runs itself again inside the environment), and wait until all are gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    if process.stdout is not None:
+        process.stdout.read()  # ends when the last of them has let go of it
 
 
 def _complaint(lines: Sequence[str]) -> str:
@@ -215,7 +233,7 @@ def _complaint(lines: Sequence[str]) -> str:
     return (errors or said or ["it gave no reason"])[-1].rstrip(".")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _alone(name: str) -> Iterator[None]:
     environments_folder().mkdir(parents=True, exist_ok=True)
     lock = FileLock(_lock_path(name))
