@@ -12,11 +12,11 @@ import pandas as pd
 from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.reports.evidence import Evidence
 from kokoro_lab.reports.intervals import Interval, by_block, ratio
-from kokoro_lab.reports.summary import CellFigure, cell_figure, number
+from kokoro_lab.reports.summary import NARROW_SPACE, CellFigure, cell_figure, number
 from kokoro_lab.store.places import Results
 from kokoro_lab.sweeps.job import Job
 
-__all__ = ["Answer", "Arranged", "Name", "arrange", "joined", "own_rows", "setting", "times"]
+__all__ = ["Answer", "Arranged", "Name", "arrange", "joined", "own_rows", "setting", "times", "whole"]
 
 Name = Callable[[Mapping[str, Any]], str]
 """What a row is called in a chart, or under which heading it stands."""
@@ -139,6 +139,11 @@ def times(found: Interval | None, what: str) -> str:
     if found.low > 1 or found.high < 1:
         return f"{number(found.median)} times {what} ({number(found.low)} to {number(found.high)})"
     return f"{number(found.median)} times {what}, which cannot be told from once"
+
+
+def whole(count: float) -> str:
+    """A count, thousands set apart: `1 000`."""
+    return f"{count:,.0f}".replace(",", NARROW_SPACE)
 
 
 def joined(words: Sequence[str]) -> str:
