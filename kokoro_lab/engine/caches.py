@@ -97,6 +97,14 @@ class Cache(Generic[K, V]):
             kept = self._kept.get(key)
             return kept is not None and self._now() - kept[2] < self._ttl_s
 
+    def resize(self, limit: int) -> None:
+        """Change the limit, dropping the least recently used entries that no longer fit."""
+        with self._lock:
+            self.limit = limit
+            while self._size > limit:
+                self._drop(next(iter(self._kept)))
+                self._evictions += 1
+
     def clear(self) -> int:
         """Drop everything and return how many entries that were; counters stay."""
         with self._lock:

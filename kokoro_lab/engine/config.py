@@ -18,6 +18,7 @@ from kokoro_lab.audio.finish import Finish
 from kokoro_lab.audio.wav import SAMPLE_RATE
 from kokoro_lab.engine.environment import SETTINGS, VariableReport, documented_options, read_value, report
 from kokoro_lab.errors import SettingError
+from kokoro_lab.runtime.priority import FIRST, LOWEST
 from kokoro_lab.runtime.settings import SessionSettings
 from kokoro_lab.text.vocabulary import MAX_TOKENS
 
@@ -117,6 +118,9 @@ class EngineConfig:
     parallel_segments: int = 1
     """Segments of a whole text spoken at once, at most `concurrency` (default: 1; KOKORO_PARALLEL_SEGMENTS)."""
 
+    priority: int = 0
+    """Nice value of our threads, -20 to 19, 0 to leave it as it is (default: 0; KOKORO_PRIORITY)."""
+
     voices: tuple[str, ...] = ("af_heart",)
     """Voices read at load, others at first use (default: af_heart; KOKORO_VOICES)."""
 
@@ -204,6 +208,9 @@ class EngineConfig:
     cache_dir: Path | None = None
     """Folder that keeps cached speech over restarts, None for none (default: none; KOKORO_CACHE_DIR)."""
 
+    tune_s: float = 0.0
+    """Seconds between two looks of the tuner, 0 for none; the documents have 300 (default: 0; KOKORO_TUNE_S)."""
+
     memory_watch_s: float = 0.0
     """Seconds between two looks of the memory watchdog, 0 for no watchdog (default: 0; KOKORO_MEMORY_WATCH_S)."""
 
@@ -288,6 +295,8 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("session_rest_s", 0, 3600),
     ("concurrency", 1, 64),
     ("parallel_segments", 1, 64),
+    ("priority", FIRST, LOWEST),
+    ("tune_s", 0, 600),
     ("max_tokens", 1, MAX_TOKENS),
     ("gather_tokens", 0, MAX_TOKENS),
     ("loudness_lufs", -70, 0),

@@ -12,6 +12,7 @@ from functools import partial
 from kokoro_lab.engine.assembly import Made, assembled
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.cushion import Cushion
+from kokoro_lab.engine.knobs import knobs_of
 from kokoro_lab.engine.loading import Notice, Parts, load_parts, stage
 from kokoro_lab.engine.pipeline import OUT_OF_MEMORY
 from kokoro_lab.engine.primer import pieces
@@ -21,12 +22,14 @@ from kokoro_lab.engine.speaker import Speaker
 from kokoro_lab.engine.speech import Chunk, Speech, Timings
 from kokoro_lab.engine.status import Counter, EngineStatus, StartStatus
 from kokoro_lab.engine.stream import Stream, StreamSettings
+from kokoro_lab.engine.tuner import Tuner
 from kokoro_lab.engine.usage import BUDGET_BYTES, Prewarmer
 from kokoro_lab.errors import InferenceError
 from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.runtime.arena import ArenaStatus
 from kokoro_lab.runtime.memory import Watchdog
 from kokoro_lab.runtime.pool import Answer
+from kokoro_lab.runtime.priority import threads_by_priority
 from kokoro_lab.runtime.session import Cancellation
 from kokoro_lab.runtime.warmup import Warmup, pattern_calls, shape_calls
 from kokoro_lab.text.segment import Segment
@@ -58,6 +61,9 @@ class Engine:
         self._cushion = Cushion(self.config.chunk_ms, self.config.prebuffer) if self.config.adaptive_buffer else None
         self._counter = Counter()
         self._speaker = Speaker(parts, self._counter)
+        self._tuner: Tuner | None = None
+        if self.config.tune_s:
+            self._tuner = Tuner(knobs_of(self.pool, self._reader.cache), interval_s=self.config.tune_s)
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._warmup = Warmup(self.config.warmup, self._warmup_calls())
@@ -125,7 +131,10 @@ class Engine:
                 policy = self.config.finish
                 speech = assembled(request, made, self.model, policy=policy, cached=kept is not None)
             self._counter.add(synthesized=1, finished=policy is not None)
-        return replace(speech, timings=Timings.of(stages, time.perf_counter() - start))
+        seconds = time.perf_counter() - start
+        if self._tuner is not None and kept is None:
+            self._tuner.called(seconds / len(speech.tokens))
+        return replace(speech, timings=Timings.of(stages, seconds))
 
     def stream(
         self, text: str, voice: str = "af_heart", speed: float = 1.0, lang: str | None = None, seed: int = 0
@@ -206,6 +215,9 @@ class Engine:
             primer_cache=None if self._primers is None else self._primers.status(),
             start=StartStatus(dict(self.load_seconds), dict(self._busy)),
             warmup=self._warmup.status(),
+            tuner=None if self._tuner is None else self._tuner.status(),
+            concurrency=self.pool.concurrency,
+            threads_by_priority=threads_by_priority(),
             usage=None if self._prewarmer is None else self._prewarmer.status(),
             cushion=None if self._cushion is None else self._cushion.status(),
             arena=ArenaStatus(

@@ -20,6 +20,7 @@ from kokoro_lab.models.catalog import ModelFile, resolve
 from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.runtime.arena import documented_size_mb
 from kokoro_lab.runtime.pool import SessionPool, role_settings
+from kokoro_lab.runtime.priority import set_priority
 from kokoro_lab.runtime.session import Inference, Session
 from kokoro_lab.text.lexicon import load_lexicon
 
@@ -54,6 +55,8 @@ def load_parts(config: EngineConfig, notice: Notice | None = None) -> Parts:
 
     With `parallel_start` the phonemisers are made on a thread of their own meanwhile.
     """
+    if config.priority:
+        set_priority(config.priority)
     seconds: dict[str, float] = {}
     busy: dict[str, float] = {}
     phonemes = Cache[tuple[str, str], object](config.phoneme_cache) if config.phoneme_cache else None

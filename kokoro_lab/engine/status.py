@@ -11,6 +11,7 @@ from kokoro_lab.engine.caches import CacheStatus
 from kokoro_lab.engine.cushion import CushionStatus
 from kokoro_lab.engine.environment import VariableReport
 from kokoro_lab.engine.rendered import FolderStatus
+from kokoro_lab.engine.tuner import TunerStatus
 from kokoro_lab.engine.usage import UsageStatus
 from kokoro_lab.runtime.arena import ArenaStatus
 from kokoro_lab.runtime.assignment import EffectiveProvider
@@ -102,6 +103,12 @@ class EngineStatus:
     primer_cache: CacheStatus | None
     start: StartStatus
     warmup: WarmupStatus
+    tuner: TunerStatus | None
+    """None unless settings are tuned while the engine runs."""
+    concurrency: int
+    """Model calls that may run at once now."""
+    threads_by_priority: Mapping[int, int] | None
+    """Nice value -> threads of the process; None where the system does not say."""
     usage: UsageStatus | None
     """None unless popular texts are spoken ahead."""
     cushion: CushionStatus | None

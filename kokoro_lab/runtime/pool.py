@@ -22,7 +22,7 @@ from kokoro_lab.runtime.settings import SessionSettings
 if TYPE_CHECKING:
     from kokoro_lab.models.catalog import ModelFile
 
-__all__ = ["Answer", "Member", "MemberStatus", "Routing", "SessionPool", "complexity", "role_settings"]
+__all__ = ["Answer", "Member", "MemberStatus", "Routing", "SessionPool", "Turns", "complexity", "role_settings"]
 
 Routing = Literal["length", "complexity", "cost"]
 
@@ -94,6 +94,36 @@ def complexity(text: str) -> float:
     return 0.4 * min(1, len(text) / 200) + 0.3 * min(1, len(set(text)) / 50) + 0.3 * min(1, special / 20)
 
 
+class Turns:
+    """Lets `limit` callers in at once; the limit may change meanwhile, and those inside stay inside."""
+
+    def __init__(self, limit: int) -> None:
+        self._changed = threading.Condition()
+        self._limit = limit
+        self._inside = 0
+
+    @property
+    def limit(self) -> int:
+        """How many may be inside."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        with self._changed:
+            self._limit = limit
+            self._changed.notify_all()
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._inside < self._limit)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify()
+
+
 class SessionPool:
     """Runs calls on one of several sessions, from any number of threads; at most `concurrency` of them at once."""
 
@@ -117,7 +147,7 @@ class SessionPool:
         self._rest_s = rest_s
         self._now = now
         self._lock = threading.Lock()
-        self._turn = threading.BoundedSemaphore(concurrency)
+        self._turn = Turns(concurrency)
 
     @classmethod
     def open(cls, model: ModelFile, settings: Mapping[str, SessionSettings], **options: object) -> SessionPool:
@@ -128,6 +158,15 @@ class SessionPool:
     def primary(self) -> Session:
         """The session that answers for the pool's provider, digest and contract."""
         return self.members[0].session
+
+    @property
+    def concurrency(self) -> int:
+        """Calls that may run at once."""
+        return self._turn.limit
+
+    @concurrency.setter
+    def concurrency(self, limit: int) -> None:
+        self._turn.limit = limit
 
     def preference(self, text: str, tokens: int) -> list[str]:
         """Names of the sessions in the order in which this text would try them, resting ones last."""
