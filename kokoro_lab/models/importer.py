@@ -75,7 +75,8 @@ def recover_torch(path: Path, arch: Architecture = FULL) -> Recovered:
     named = {_older(name): array for name, array in found.items() if isinstance(array, np.ndarray)}
     known = _known_names(arch)
     unread = tuple(sorted({*named} - known | {*UNREAD_PARAMETERS} & {*named}))
-    return _finished({name: named[name] for name in named.keys() & known}, arch, None, unread)
+    halves = all(array.dtype == np.float16 for array in named.values())
+    return _finished({name: named[name] for name in named.keys() & known}, arch, None, unread, half=halves)
 
 
 def recover_onnx(model: onnx.ModelProto, arch: Architecture = FULL) -> Recovered:
@@ -101,7 +102,7 @@ def recover_onnx(model: onnx.ModelProto, arch: Architecture = FULL) -> Recovered
             if tensor.name not in read and tensor.data_type in FLOAT_TYPES and np.prod(tensor.dims) > 1
         )
     )
-    return _finished(found, arch, contract, unread)
+    return _finished(found, arch, contract, unread, half=_mostly_half(model))
 
 
 def folded_shapes(arch: Architecture) -> dict[str, tuple[int, ...]]:
@@ -193,11 +194,23 @@ def _matched(found: list[Anchor], wanted: Mapping[str, tuple[int, ...]]) -> dict
     return matched
 
 
+def _mostly_half(model: onnx.ModelProto) -> bool:
+    """Whether more of the weights are stored as float16 than as float32, whatever casts follow them."""
+    sizes = dict.fromkeys(FLOAT_TYPES, 0)
+    for tensor in model.graph.initializer:
+        if tensor.data_type in sizes:
+            sizes[tensor.data_type] += int(np.prod(tensor.dims))
+    return sizes[onnx.TensorProto.FLOAT16] > sizes[onnx.TensorProto.FLOAT]
+
+
 def _finished(
-    found: Mapping[str, NDArray[Any]], arch: Architecture, contract: Contract | None, unread: tuple[str, ...]
+    found: Mapping[str, NDArray[Any]],
+    arch: Architecture,
+    contract: Contract | None,
+    unread: tuple[str, ...],
+    *,
+    half: bool,
 ) -> Recovered:
-    halves = sum(array.size for array in found.values() if array.dtype == np.float16)
-    total = sum(array.size for array in found.values())
     floats = {name: np.asarray(array, np.float32) for name, array in found.items() if array.dtype.kind == "f"}
     whole = {name: array for name, array in floats.items() if _has_partners(name, floats)}
     try:
@@ -215,7 +228,7 @@ def _finished(
     if bad:
         raise ModelError(f"the file holds values that are not finite in {_listed(bad)}; get it again")
     state = {name: np.ascontiguousarray(folded[name], np.float32) for name in shapes}
-    return Recovered(state, "fp16" if halves > total / 2 else "fp32", contract, unread)
+    return Recovered(state, "fp16" if half else "fp32", contract, unread)
 
 
 def _has_partners(name: str, found: Mapping[str, Any]) -> bool:
