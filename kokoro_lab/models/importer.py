@@ -102,7 +102,7 @@ def recover_onnx(model: onnx.ModelProto, arch: Architecture = FULL) -> Recovered
             if tensor.name not in read and tensor.data_type in FLOAT_TYPES and np.prod(tensor.dims) > 1
         )
     )
-    return _finished(found, arch, contract, unread, half=_mostly_half(model))
+    return _finished(found, arch, contract, unread, half=_mostly_half(model, read))
 
 
 def folded_shapes(arch: Architecture) -> dict[str, tuple[int, ...]]:
@@ -194,11 +194,11 @@ def _matched(found: list[Anchor], wanted: Mapping[str, tuple[int, ...]]) -> dict
     return matched
 
 
-def _mostly_half(model: onnx.ModelProto) -> bool:
-    """Whether more of the weights are stored as float16 than as float32, whatever casts follow them."""
+def _mostly_half(model: onnx.ModelProto, read: set[str]) -> bool:
+    """Whether more of the values that were read are stored as float16 than as float32, whatever casts follow them."""
     sizes = dict.fromkeys(FLOAT_TYPES, 0)
     for tensor in model.graph.initializer:
-        if tensor.data_type in sizes:
+        if tensor.name in read and tensor.data_type in sizes:
             sizes[tensor.data_type] += int(np.prod(tensor.dims))
     return sizes[onnx.TensorProto.FLOAT16] > sizes[onnx.TensorProto.FLOAT]
 
