@@ -26,7 +26,7 @@ SHOWN = {
     "machines": ("machine_id", "software_id", "first_seen_at", "facts"),
     "verdicts": (
         *("run_id", "base_cell", "candidate_cell", "metric", "verdict"),
-        *("ratio", "ratio_low", "ratio_high", "pairs"),
+        *("ratio", "ratio_low", "ratio_high", "pairs", "reason"),
     ),
     "notebooks": ("run_id", "notebook", "attempt", "status", "wall_s", "error"),
 }

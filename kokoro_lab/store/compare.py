@@ -157,6 +157,8 @@ def _groups(cells: Sequence[Cell], base: Selector, candidate: Selector) -> dict[
                 )
             groups.setdefault(name, []).extend((other, cell) for other in partners_here)
     groups = {name: pairs for name, pairs in groups.items() if pairs}
+    if not groups and base.reference:
+        raise InputError(f"{candidate.text!r} is the reference itself, or has none: name what is held against it.")
     if not groups:
         raise InputError(
             f"{base.text!r} and {candidate.text!r} share no text at which they differ in what is named alone: "

@@ -32,6 +32,8 @@ Status = Literal["passed", "failed", "inconclusive", "not measured", "not judged
 PLAIN = ("environment", "engine_settings", "arrivals")
 """A cell stands for the engine as it is by default when these are empty, unless the budget names them."""
 
+TINY = "the tiny model's figures say nothing"
+
 
 @dataclass(frozen=True)
 class Gated:
@@ -110,23 +112,29 @@ def _correct(budget: Budget, blocks: Sequence[Block], trials: int) -> Gated:
 
 def _held(budget: Budget, blocks: Sequence[Block], budgets: Budgets, run_dir: Path, use_contaminated: bool) -> Gated:
     nothing = Gauge(None, None, None, 0, 0)
-    matching = [block for block in blocks if budget.matches(block.cell) and _is_plain(block.cell, budget)]
-    matching = [block for block in matching if block.result.repeats]
-    full = [block for block in matching if _architecture(block) == "full"]
-    if not matching:
-        return Gated(budget, "not measured", "no completed call of the run is about it", nothing)
+    completed = [block for block in blocks if block.result.repeats]
+    tiny = bool(completed) and all(_architecture(block) == "tiny" for block in completed)
+    matching = [
+        block
+        for block in completed
+        if budget.matches(block.cell) and _is_plain(block.cell, budget) and (tiny or _architecture(block) != "tiny")
+    ]
     usable: dict[Cell, list[Block]] = {}
-    for block in full or matching:
+    for block in matching:
         if block.result.status == "ok" and (use_contaminated or not block.quiet.contaminated):
             usable.setdefault(block.cell, []).append(block)
     usable = {cell: found for cell, found in usable.items() if worst_gate(found) == "equivalent"}
     if not usable:
-        return Gated(budget, "inconclusive", _why_unusable(full or matching), nothing)
+        if tiny:
+            return Gated(budget, "not judged", TINY, nothing)
+        if not matching:
+            return Gated(budget, "not measured", "no completed call of the run is about it", nothing)
+        return Gated(budget, "inconclusive", _why_unusable(matching), nothing)
     cell = _best(usable, budget)
     gauge = _gauge(budget, usable[cell], budgets, run_dir)
     status: Status = "not judged"
-    reason = "the tiny model's times say nothing"
-    if full:
+    reason = TINY
+    if not tiny:
         status, reason = _judged(budget, gauge, budgets)
     return Gated(budget, status, reason, gauge, cell_words(cell, ("intra_op_threads",)), cell.text_preset or cell.text)
 

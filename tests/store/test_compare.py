@@ -111,6 +111,7 @@ def test_the_tiny_architecture_is_named_beside_its_figures() -> None:
         ("delivery=whole", "intra_op_threads=1", "names several cells"),
         ("intra_op_threads=2", "intra_op_threads=2,delivery=whole", "share no text"),
         ("intra_op_threads=1", "reference", "as the base"),
+        ("reference", "intra_op_threads=2", "is the reference itself"),
         ("colour=red", "reference", "no factor 'colour'"),
         ("yesterday", "reference", "names nothing that was measured"),
     ],

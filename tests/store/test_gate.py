@@ -79,6 +79,9 @@ def test_the_tiny_model_is_held_against_what_is_correct_and_never_against_a_time
     found = blocks(ms=9000.0, model=MODEL)
     rows = held(found, CORRECT, TTFA)
     assert [row.status for row in rows] == ["passed", "not judged"]
+    assert status(found, {**TTFA, "where": {"text_preset": "long"}}) == "not judged"
+    both = held([*found, *blocks(cell(1, text_preset="medium"), 450.0)], TTFA)[0]
+    assert both.status == "passed" and "intra_op_threads=1" in both.cell, "tiny rows stand for nothing"
     wrong = blocks(cell(1, text_preset="medium"), model=MODEL, gate=judged("different"))
     assert status(found + wrong, CORRECT) == "failed"
 
