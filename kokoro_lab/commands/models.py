@@ -90,13 +90,18 @@ def import_file(
 @app.command()
 def optimize(
     name: Annotated[str, typer.Argument(help="An installed plain model.")],
-    target: Annotated[str, typer.Option("--name", help="What to call the result; NAME-optimized if not given.")] = "",
+    target: Annotated[str, typer.Option("--name", help="What to call the result; NAME-RECIPE if not given.")] = "",
+    kernels: Annotated[bool, typer.Option("--kernels", help="On the compiled operators: fp32 and int16.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make the optimized fp32 variant, and its pre-optimised file for this machine."""
+    """Make the optimized fp32 variant and its pre-optimised file for this machine, or those on compiled operators."""
     from kokoro_lab.variants.make import make
     from kokoro_lab.variants.preoptimized import preoptimized
 
+    if kernels:
+        recipes = ("kernels-fp32", "kernels-int16")
+        _tell([file for r in recipes for file in make(name, r, target and f"{target}-{r}", notice=notice)], as_json)
+        return
     made = make(name, "optimized", target, notice=notice)
     for file in made:
         notice(f"Wrote {preoptimized(file)} for fast session creation on this machine")

@@ -14,6 +14,7 @@ from filelock import FileLock
 from kokoro_lab.errors import ModelError, ModelNotFoundError
 from kokoro_lab.models.published import published_models
 from kokoro_lab.models.records import (
+    KERNELS,
     ModelFile,
     checked,
     file_sum,
@@ -140,7 +141,8 @@ def _recognise(path: Path) -> ModelFile:
         file = replace(file, architecture="tiny")
     if metadata.get("kokoro_lab.weights") == "stand-in":
         file = replace(file, weights="stand-in", precision=metadata.get("kokoro_lab.precision", "fp32"))
-    return file
+    graph = metadata.get("kokoro_lab.graph", "")
+    return replace(file, precision=graph) if graph.startswith(KERNELS) else file
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Recipes of variants (data/recipes/NAME.yaml): what is done to a graph, as data that is kept with the result.
 
-A recipe takes the plain graph of a set of weights. Its `kernels` field is the place of compiled operators, which are
-another matter than graph surgery: it is `none` in all recipes for plain onnxruntime.
+A recipe takes the plain graph of a set of weights. Recipes for plain onnxruntime are steps of graph surgery; those with
+`kernels` write the last two stages anew, on the compiled operators of `kokoro_lab.kernels`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from typing import Literal
 
 import onnx
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kokoro_lab.errors import ModelNotFoundError, SettingError
 from kokoro_lab.models.architecture import Architecture
+from kokoro_lab.models.kernel_rewrite import rewrite_for_kernels
 from kokoro_lab.models.partition import fixed, split
 from kokoro_lab.models.polyphase import split_phases
 from kokoro_lab.models.quantize_dynamic import quantize_dynamic
 from kokoro_lab.models.quantize_static import Range, conv_names, prepare, quantize_static, selected
 from kokoro_lab.models.quantize_weights import half_arithmetic, half_weights, packed_matrices
+from kokoro_lab.models.records import KERNELS
 from kokoro_lab.models.rewrite import fold_styles
 from kokoro_lab.models.surgery import Surgeon
 from kokoro_lab.paths import data_folder
@@ -53,7 +55,8 @@ class Recipe(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     summary: str
-    kernels: Literal["none"] = "none"
+    kernels: Literal["none", "fp32", "int16"] = "none"
+    """Put the decoder and the vocoder on the compiled operators, in this precision; goes with no other step."""
     optimize: bool = False
     """Fold AdaIN and Snake."""
     phases: bool = False
@@ -68,9 +71,18 @@ class Recipe(BaseModel):
     split: bool = False
     """Two files, before and after the source."""
 
+    @model_validator(mode="after")
+    def _kernels_stand_alone(self) -> Recipe:
+        changed = self.model_dump(exclude={"name", "summary", "kernels"}, exclude_defaults=True)
+        if self.kernels != "none" and changed:
+            raise ValueError(f"kernels go with no other step, and this recipe has {', '.join(changed)}")
+        return self
+
     @property
     def precision(self) -> str:
         """What the catalogue calls the result."""
+        if self.kernels != "none":
+            return KERNELS + self.kernels
         if self.static_int8 or self.dynamic_int8:
             return "int8"
         if self.matrices:
@@ -118,6 +130,8 @@ def apply(
 
     `reach` are the calibrated ranges that static int8 needs (`variants.calibrate`).
     """
+    if recipe.kernels != "none":
+        return {"": rewrite_for_kernels(model, recipe.kernels)}
     convs = static_convolutions(recipe, model)
     if convs:
         if reach is None:

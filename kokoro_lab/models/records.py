@@ -17,7 +17,9 @@ from typing import Any, Literal
 
 from kokoro_lab.errors import ModelError
 
-__all__ = ["ModelFile", "checked", "file_sum", "read_record", "record_path", "write_record", "written_whole"]
+__all__ = ["KERNELS", "ModelFile", "checked", "file_sum", "read_record", "record_path", "write_record", "written_whole"]
+
+KERNELS = "kernels-"  # how the precision of a graph on compiled operators begins
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class ModelFile:
     weights: Literal["stand-in", "imported", "published"]
     architecture: Literal["full", "tiny"]
     precision: str
+
+    @property
+    def needs_kernels(self) -> bool:
+        """Whether the graph names our compiled operators, so that a session must load them first."""
+        return self.precision.startswith(KERNELS)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kokoro_lab.errors import InferenceError, InputError, ModelError, ModelNotFoundError, ProviderError
+from kokoro_lab.kernels.library import register
 from kokoro_lab.models.contract import Contract, read_contract
 from kokoro_lab.runtime.arena import registered
 from kokoro_lab.runtime.assignment import EffectiveProvider, NodeAssignment, ProviderShare, judge, read_assignment
@@ -132,9 +133,12 @@ class Session:
 
         def create(providers: list[str], options: list[dict[str, str]]) -> Any:
             arena = registered(settings.arena_limit_mb, settings.arena_extend) if settings.own_arena else nullcontext()
+            session_settings = session_options(settings)
+            if model.needs_kernels:
+                register(session_settings)
             with arena:
                 return onnxruntime.InferenceSession(
-                    str(model.path), session_options(settings), providers, options, enable_fallback=0
+                    str(model.path), session_settings, providers, options, enable_fallback=0
                 )
 
         start = time.perf_counter()
