@@ -25,6 +25,7 @@ from kokoro_lab.measure.cell import Block
 from kokoro_lab.measure.fingerprint import Fingerprint
 from kokoro_lab.store.rows import RunRecord, cell_row, sample_rows
 from kokoro_lab.store.schema import TABLES
+from kokoro_lab.store.summary import run_summaries
 from kokoro_lab.store.table import Filter, Table, arrow_rows
 
 if TYPE_CHECKING:
@@ -240,26 +241,7 @@ class Store:
 
     def runs(self) -> list[dict[str, Any]]:
         """Every run, oldest first: start, blocks by status, samples, models, weights and architectures."""
-        cells = self.cells()
-        summaries = []
-        for run_id, rows in cells.groupby("run_id", sort=False):
-            statuses = rows["status"].value_counts()
-            summaries.append(
-                {
-                    "run_id": str(run_id),
-                    "started_at": rows["started_at"].min().isoformat(),
-                    "plan": str(rows["plan"].iloc[0]),
-                    "notebooks": sorted(set(rows["notebook"])),
-                    "cells": int(rows["cell_id"].nunique()),
-                    "blocks": len(rows),
-                    **{status: int(statuses.get(status, 0)) for status in ("ok", "partial", "unavailable", "error")},
-                    "samples": int(rows["samples"].sum()),
-                    "models": sorted(set(rows["model"])),
-                    "weights": sorted(set(rows["weights"]) - {""}),
-                    "architectures": sorted(set(rows["architecture"]) - {""}),
-                }
-            )
-        return summaries
+        return run_summaries(self.cells())
 
     def latest_run(self) -> str | None:
         """The run whose first block started last; None when nothing was measured."""

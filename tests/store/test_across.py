@@ -11,12 +11,13 @@ from store_blocks import REFERENCE, SLOWER, cell, judged, keep, rounds
 
 from kokoro_lab.errors import InconclusiveError, InputError, NothingMeasuredError
 from kokoro_lab.measure.cell import Block, Cell
+from kokoro_lab.measure.simulate import binomial_limit
 from kokoro_lab.store import Store
 from kokoro_lab.store.across import compare_across
 from kokoro_lab.store.compare import Compared
 from kokoro_lab.store.exporting import MANIFEST, export
 from kokoro_lab.store.selectors import parse_selector
-from kokoro_lab.store.sides import history, side
+from kokoro_lab.store.sides import StoredRun, history, side
 
 OLD, NEW = "a" * 40, "b" * 40
 
@@ -171,3 +172,20 @@ def test_sides_that_are_not_there_say_so(store: Store, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no table of samples"):
         side(store, str(tmp_path / "empty"))
+
+
+def test_runs_of_equal_code_are_seldom_called_different() -> None:
+    """A/A trials: 3 runs against 3, whose ratios differ by 4 % from run to run. At most the 99 % limit of 5 % wrong."""
+    trials, wrong = 150, 0
+    for trial in range(trials):
+        rng = np.random.default_rng(trial)
+        sides = [
+            [
+                StoredRun(f"{code[0]}{n}", "m", "s", code, False, tuple(run_of(1.0, ratio, count=2)))
+                for n, ratio in enumerate(np.exp(rng.normal(0.0, 0.04, 3)).tolist())
+            ]
+            for code in (OLD, NEW)
+        ]
+        found = compare_across(*sides, history=(), names=("old", "new")).lines[0].comparison
+        wrong += found.verdict in ("faster", "slower")
+    assert wrong <= binomial_limit(trials)
