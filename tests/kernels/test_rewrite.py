@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import psutil
 import pytest
 from onnx import helper
 from operator_models import snr
@@ -14,7 +15,7 @@ from kokoro_lab.errors import ModelError
 from kokoro_lab.kernels import register
 from kokoro_lab.models.architecture import FULL, TINY, Architecture
 from kokoro_lab.models.graph import build
-from kokoro_lab.models.kernel_rewrite import Precision, rewrite_for_kernels, uses_kernels
+from kokoro_lab.models.kernel_rewrite import Precision, rewrite_for_kernels, save_apart, uses_kernels
 from kokoro_lab.models.weights import seeded_state
 
 
@@ -88,6 +89,20 @@ def test_weights_are_not_stored_twice() -> None:
     assert rewrite_for_kernels(plain_model).ByteSize() < 1.05 * plain_model.ByteSize()
 
 
+def test_weights_beside_the_graph_give_the_same_samples(tmp_path: Path) -> None:
+    fast_model = rewrite_for_kernels(model(TINY))
+    expected = session(fast_model, tmp_path / "fast.onnx").run(None, feeds(9))[0]
+    data = save_apart(fast_model, tmp_path / "apart.onnx")
+    assert data.stat().st_size > 0
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    register(options)
+    first = onnxruntime.InferenceSession(str(tmp_path / "apart.onnx"), options)
+    second = onnxruntime.InferenceSession(str(tmp_path / "apart.onnx"), options)
+    for apart in (first, second):
+        assert np.array_equal(apart.run(None, feeds(9))[0], expected)
+
+
 def test_the_same_samples_every_time(tmp_path: Path) -> None:
     fast = session(rewrite_for_kernels(model(TINY)), tmp_path / "fast.onnx")
     first = {tokens: fast.run(None, feeds(tokens))[0] for tokens in (3, 17, 31)}
@@ -126,3 +141,18 @@ def test_the_rewritten_full_model_speaks_the_same(seed: int, precision: Precisio
     audio, fast_frames = fast.run(None, feeds(24))
     assert np.array_equal(frames, fast_frames)
     assert snr(expected, audio) > FLOOR[precision]
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_mixed_lengths(tmp_path: Path) -> None:
+    fast = session(rewrite_for_kernels(model(TINY)), tmp_path / "fast.onnx")
+    lengths = (3, 40, 11, 25, 7)
+    first = {tokens: fast.run(None, feeds(tokens))[0] for tokens in lengths}
+    for _ in range(40):
+        for tokens in lengths:
+            fast.run(None, feeds(tokens))
+    before = psutil.Process().memory_info().rss
+    for _ in range(360):
+        for tokens, expected in first.items():
+            assert np.array_equal(fast.run(None, feeds(tokens))[0], expected)
+    assert psutil.Process().memory_info().rss < 1.02 * before

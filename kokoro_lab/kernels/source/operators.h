@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "context.h"
+#include "pages.h"
 
 namespace kokoro {
 
@@ -119,6 +120,7 @@ class Operator {
       right_ = whole(api, info, "right", 0, 0, kMostTaps * kMostDilation);
       convolution_ = make_convolution(geometry_, PlainWeights(weight.data, geometry_.channels, geometry_.taps), shorts);
     }
+    forget_pages(weight.data, static_cast<size_t>(weight.count()) * sizeof(float));
   }
 
   void compute(ort::KernelContext* context) const {
