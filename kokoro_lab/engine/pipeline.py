@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from kokoro_lab.engine.cushion import Arrived
 from kokoro_lab.engine.speech import Chunk, SpokenSegment
 from kokoro_lab.errors import InferenceError
 from kokoro_lab.runtime.session import Cancellation
+from kokoro_lab.runtime.workers import start_worker
 
 if TYPE_CHECKING:
     from kokoro_lab.runtime.pool import Answer
@@ -94,7 +96,7 @@ class Pipeline:
     def start(self) -> None:
         """Begin all three stages."""
         for stage, work in zip(STAGES, (self._read, self._infer, self._cut), strict=True):
-            threading.Thread(target=self._run, args=(stage, work), name=f"kokoro-{stage}", daemon=True).start()
+            start_worker(f"kokoro-{stage}", partial(self._run, stage, work), self.cancel)
 
     def cancel(self) -> None:
         """Stop every stage: the model within its call, the others at their next queue."""

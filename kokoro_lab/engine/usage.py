@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kokoro_lab.errors import KokoroLabError
+from kokoro_lab.runtime.workers import start_worker
 
 __all__ = ["BUDGET_BYTES", "Prewarmer", "UsageStatus"]
 
@@ -67,17 +68,16 @@ class Prewarmer(Generic[K]):
         self._rendered = self._helped = self._failed = 0
         self._wake = threading.Event()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="kokoro-prewarm", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to render."""
-        self._thread.start()
+        self._thread = start_worker("kokoro-prewarm", self._work, self._told)
 
     def stop(self) -> None:
         """Render no more; what is being rendered is finished."""
-        self._stopped.set()
-        self._wake.set()
-        if self._thread.is_alive():
+        self._told()
+        if self._thread is not None:
             self._thread.join()
 
     def used(self, key: K, size: int, *, cached: bool) -> None:
@@ -103,6 +103,10 @@ class Prewarmer(Generic[K]):
         popular = len(self._popular())
         with self._lock:
             return UsageStatus(len(self._times), popular, self._rendered, self._helped, self._failed)
+
+    def _told(self) -> None:
+        self._stopped.set()
+        self._wake.set()
 
     def _popular(self) -> list[K]:
         with self._lock:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.runtime.session import Cancellation
+from kokoro_lab.runtime.workers import start_worker
 from kokoro_lab.text.vocabulary import load_vocabulary
 
 if TYPE_CHECKING:
@@ -106,8 +107,7 @@ class Warmup:
 
     def run_aside(self) -> None:
         """Make the calls on a thread of their own."""
-        self._thread = threading.Thread(target=self.run, name="kokoro-warmup", daemon=True)
-        self._thread.start()
+        self._thread = start_worker("kokoro-warmup", self.run, self._cancellation.cancel)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait for a thread started by `run_aside`; whether it has ended."""
