@@ -10,7 +10,7 @@ from typing import Literal
 import altair as alt
 import pandas as pd
 
-from kokoro_lab.reports.plots import WIDE_FROM, x_axis
+from kokoro_lab.reports.plots import WIDE_FROM, log_axis, x_axis
 from kokoro_lab.reports.summary import number
 from kokoro_lab.reports.theme import SERIES, Figure, Picture, colour
 
@@ -60,9 +60,13 @@ def curves(
     names = list(palette)
     key = alt.Scale(domain=names, range=[colour(palette[name]) for name in names])
 
+    every = [point[0] for line in lines for point in line.points]
+    domain, ticks = log_axis(min(every), max(every), room=1.05) if log_x else ([], [])
+
     def chart(width: int) -> Picture:
-        across = alt.X("x:Q", axis=x_axis(x, []), scale=alt.Scale(type="log" if log_x else "linear", zero=False))
-        across["axis"]["values"] = alt.Undefined
+        axis = x_axis(x, ticks) if log_x else alt.Axis(title=x, tickCount=6 if width < WIDE_FROM else 12)
+        scale = alt.Scale(type="log", domain=domain, nice=False) if log_x else alt.Scale(zero=False)
+        across = alt.X("x:Q", axis=axis, scale=scale)
         up = alt.Y("y:Q", title=y, scale=alt.Scale(zero=from_zero), axis=alt.Axis(tickCount=6, labelLimit=80))
         slim = width < WIDE_FROM
         legend = alt.Legend(orient="bottom", direction="horizontal", columns=1 if slim else min(len(names), 4))

@@ -41,6 +41,7 @@ def dots(
     unit: str,
     *,
     bars: dict[str, float] | None = None,
+    bar_name: str = "stated target",
     log: bool = False,
     panels: Mapping[str, str] | None = None,
 ) -> Figure:
@@ -50,7 +51,7 @@ def dots(
         figures: the cells; `points` has their blocks (`summary.block_points`).
         title: what the chart shows, with a number.
         axis: title of the axis; `unit` stands behind every number.
-        bars: a stated target for a panel.
+        bars: a value for a panel that is marked by a dashed line; `bar_name` says what it is.
         log: a logarithmic axis.
         panels: titles of panels, by what the figures call their text; left out: its name and length.
     """
@@ -76,7 +77,7 @@ def dots(
             data = _dot_rows([figure for figure in figures if figure.text_preset == preset], colours, unit)
             layers: list[alt.Chart] = []
             if preset in bars:
-                layers += bar_layers(bars[preset], place, f"target {number(bars[preset])} {unit}")
+                layers += bar_layers(bars[preset], place, f"{bar_name.split()[-1]} {number(bars[preset])} {unit}")
             marks = points[points["text_preset"] == preset][["label", "value"]]
             layers += [
                 alt.Chart(marks)
@@ -111,7 +112,7 @@ def dots(
         rows=[_number_row(figure, unit) for figure in figures],
         note="Dot: median of block medians; line: 95 % interval; ticks: blocks."
         + (" Hollow diamonds are not ranked." if hollow else "")
-        + (" Dashed: stated target." if bars else ""),
+        + (f" Dashed: {bar_name}." if bars else ""),
     )
 
 

@@ -40,11 +40,10 @@ class Answer:
             told.append(
                 f"Other processes disturbed {disturbed} of {len(cells)} blocks: measure again on a quiet machine."
             )
-        for status in ("unavailable", "error"):
-            lost = cells[cells["status"] == status]
-            if not lost.empty:
-                names = joined(sorted(set(lost["label"])))
-                told.append(f"Without a figure ({status}): {names}. {lost['error'].iloc[0]}")
+        failed = cells[cells["status"] == "error"]
+        if not failed.empty:
+            names = joined(sorted(set(failed["label"])))
+            told.append(f"Failed, and so without a figure: {names}. {failed['error'].iloc[0]}")
         if evidence.tiny:
             told.append(
                 "These rows are of the tiny architecture: they show that the chain works, nothing about Kokoro."
