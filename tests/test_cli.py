@@ -58,7 +58,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert time.monotonic() - began < 5, "half a second on a quiet machine"
-    for command in ("say", "voices", "providers", "doctor", "models", "sweep", "results", "report"):
+    for command in ("say", "voices", "providers", "doctor", "models", "sweep", "results", "compare", "gate", "report"):
         assert f"\n  {command} " in done.stdout
 
 
