@@ -8,7 +8,7 @@ MODEL ?= stand-in
 PLAN ?= $(if $(filter tiny,$(MODEL)),data/sweeps/ci.yaml,data/sweeps/quick.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env test lint report lab reference clean
+.PHONY: help env test lint report lab reference check bench-kernels bench-peers bench-engine clean
 
 help:
 	@echo "make env        set up $(VENV) with pinned dependencies         (2 to 4 minutes)"
@@ -16,6 +16,8 @@ help:
 	@echo "make test       lint, types and tests                          (5 minutes)"
 	@echo "make lab        JupyterLab on notebooks/"
 	@echo "make reference  parity with upstream PyTorch, in $(REFERENCE)  (5 minutes, 1 GB)"
+	@echo "make check      kernels under sanitizers                        (5 minutes)"
+	@echo "make bench-kernels | bench-peers | bench-engine                (10 to 60 minutes on a quiet machine)"
 	@echo "make clean      remove environments and caches, not results"
 
 env: $(VENV)/.installed
@@ -53,6 +55,12 @@ $(REFERENCE)/.installed: tests/reference/requirements.txt
 
 reference: $(REFERENCE)/.installed
 	PYTHONPATH=. $(REFERENCE)/bin/python -m pytest tests/reference -m reference
+
+bench-kernels: env
+	$(BIN)/python -m kokoro_lab.kernels.bench
+
+bench-peers: env
+	$(BIN)/kokoro-lab bench-peers
 
 clean:
 	rm -rf $(VENV) $(REFERENCE) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

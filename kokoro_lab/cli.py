@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from kokoro_lab import __version__
-from kokoro_lab.commands import bench_peers, environments
+from kokoro_lab.commands import bench_peers, environments, models
 from kokoro_lab.commands.console import ReaderGoneError, sentence
 from kokoro_lab.errors import KokoroLabError
 
@@ -29,9 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models_app = typer.Typer(help="Model files.", no_args_is_help=True, rich_markup_mode=None)
 results_app = typer.Typer(help="What the tables hold.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(models_app, name="models")
+app.add_typer(models.app, name="models")
 app.add_typer(results_app, name="results")
 app.add_typer(environments.app, name="environments")
 app.command("bench-peers")(bench_peers.bench_peers)
@@ -99,24 +98,6 @@ def doctor(as_json: Json = False) -> None:
 
     if not look(as_json=as_json):
         raise typer.Exit(KokoroLabError.exit_code)
-
-
-@models_app.command("list")
-def models_list(as_json: Json = False) -> None:
-    """List the models."""
-    from kokoro_lab.commands import machine
-
-    machine.models(as_json=as_json)
-
-
-@models_app.command("build")
-def models_build(
-    name: Annotated[str, typer.Argument(help="stand-in or tiny.")] = "stand-in", as_json: Json = False
-) -> None:
-    """Build a stand-in: Kokoro's architecture with seeded weights."""
-    from kokoro_lab.commands import machine
-
-    machine.build_model(name, as_json=as_json)
 
 
 @app.command()

@@ -123,8 +123,17 @@ def _espeak() -> Look:
 
 
 def _compiler() -> Look:
-    found = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
-    return ("ok", found) if found else ("limited", "no C compiler: the optional kernels cannot be built")
+    found = next((path for name in ("g++", "c++", "clang++") if (path := shutil.which(name))), None)
+    return ("ok", found) if found else ("limited", "no C++ compiler: the optional kernels cannot be built")
+
+
+def _kernels() -> Look:
+    from kokoro_lab.kernels.library import facts
+
+    found = facts()
+    if found["path"] is None:
+        return "limited", f"none: {found['reason']}"
+    return "ok", f"{found['kernels']} is chosen; compiled {', '.join(found['compiled'])}"
 
 
 def _cores() -> Look:
@@ -207,6 +216,7 @@ _CHECKS: dict[str, Callable[[], Look]] = {
     "espeak": _espeak,
     "notebooks": _notebooks,
     "compiler": _compiler,
+    "kernels": _kernels,
     "cores": _cores,
     "memory": _memory,
     "disk": _disk,
