@@ -124,5 +124,9 @@ def _told(found: Drift | None, what: str, unit: str) -> str:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    settings = [f"{name} {value}" for name, value in sorted(row["engine_settings"].items())]
+    words = {True: "on", False: "off"}
+    chosen = sorted(row["engine_settings"].items())
+    settings = [
+        f"{name.replace('_', ' ')} {words[value] if isinstance(value, bool) else value}" for name, value in chosen
+    ]
     return ", ".join(settings) or USUAL

@@ -30,6 +30,8 @@ BAR_HEIGHT = 34  # px
 TEXT_ROOM = 90  # px, kept free on the right for a number
 NOTE_ROOM = 80  # px, and for a word that says why it is not ranked
 CHARACTER = 6.9  # px, a generous width of one character of a label at 12 px
+LEAST_PLOT = 100  # px; where labels leave less for the dots, they stand above them
+LABEL_ABOVE = 14  # px
 WIDE_FROM = 600  # px; narrower pictures put labels above the bars
 
 
@@ -65,7 +67,8 @@ def dots(
     colours = {name: SERIES[at % len(SERIES)] for at, name in enumerate(dict.fromkeys(f.provider for f in figures))}
 
     def chart(width: int) -> Picture:
-        plot = plot_width(width, space)
+        above = plot_width(width, space) < written + LEAST_PLOT
+        plot = plot_width(width, 0 if above else space)
         domain, ticks = (log_axis if log else linear_axis)(min(ends), max(ends), room=plot / (plot - written))
         scale = alt.Scale(type="log" if log else "linear", domain=domain, nice=False)
         drawn = []
@@ -73,7 +76,7 @@ def dots(
             final = at == len(presets) - 1
             place = alt.X("value:Q", scale=scale, axis=x_axis(axis if final else None, ticks))
             labels = [figure.label for figure in figures if figure.text_preset == preset]
-            line = alt.Y("label:N", sort=labels, title=None, axis=y_axis(space))
+            line = alt.Y("label:N", sort=labels, title=None, axis=None if above else y_axis(space))
             data = _dot_rows([figure for figure in figures if figure.text_preset == preset], colours, unit)
             layers: list[alt.Chart] = []
             if preset in bars:
@@ -99,7 +102,11 @@ def dots(
                 .mark_text(align="left", dx=9, dy=-1, fontWeight=600)
                 .encode(alt.X("end:Q", scale=scale), line, alt.Text("text:N")),
             ]
-            panel = alt.layer(*layers).properties(width=plot, height=ROW_HEIGHT * len(labels), title=headings[preset])
+            if above:
+                names = alt.Chart(data).mark_text(align="left", dy=-15, color=colour("quiet"))
+                layers.append(names.encode(y=line, text="label:N", x=alt.value(0)))
+            height = (ROW_HEIGHT + (LABEL_ABOVE if above else 0)) * len(labels)
+            panel = alt.layer(*layers).properties(width=plot, height=height, title=headings[preset])
             drawn.append(panel)
         return alt.vconcat(*drawn, spacing=14)
 
@@ -192,7 +199,7 @@ def stack(
             )
         if bar is not None:
             layers += bar_layers(bar, alt.X("value:Q", scale=scale), f"target {number(bar)} ms")
-        height = (BAR_HEIGHT + (14 if slim else 0)) * len(lines)
+        height = (BAR_HEIGHT + (LABEL_ABOVE if slim else 0)) * len(lines)
         return alt.layer(*layers).properties(width=plot, height=height)
 
     return Figure(

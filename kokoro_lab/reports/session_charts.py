@@ -49,7 +49,8 @@ def routing_figure(evidence: Evidence) -> Figure:
     """Routing rules, text by text, one call at a time; the dashed line is the oracle."""
     found = _routing(evidence)
     best = oracle(found)
-    title = f"The oracle takes {number(min(best.values()))} to {number(max(best.values()))} ms"
+    least, most = min(best.values()), max(best.values())
+    title = f"The oracle takes {number(least)} ms" + (f" to {number(most)} ms" if most > least else "")
     axis = "one call, ms (logarithmic)"
     return dots(found.figures, found.points, title, axis, "ms", bars=best, bar_name="oracle", log=True)
 

@@ -138,7 +138,7 @@ class Figure:
     def _labelled(self, svg: str, width: int) -> str:
         """The whole picture is one image with one description; its parts are hidden from screen readers."""
         mark = re.sub(r"[^a-z0-9]+", "-", self.title.lower())[:24] + f"-{width}"
-        svg = re.sub(r'(id="|url\(#)([A-Za-z]+[0-9]+)', rf"\1{mark}-\2", svg)
+        svg = re.sub(r'(id="|url\(#)([A-Za-z]+[0-9]+)', rf"\g<1>{mark}-\g<2>", svg)
         svg = re.sub(r' (?:role|aria-[a-z]+)="[^"]*"', "", svg)
         size = re.search(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', svg)
         limit = f"max-width:{float(size[1]):.0f}px" if size else ""
