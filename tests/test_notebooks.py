@@ -105,8 +105,7 @@ def test_it_runs_by_itself_with_its_defaults_as_in_jupyterlab(tmp_path: Path, el
 def test_in_a_sweep_it_makes_its_rows_charts_and_answer(name: str, tmp_path: Path, elsewhere: dict[str, str]) -> None:
     (job,) = (job for job in CI.jobs("r1", tmp_path / "results") if job.notebook == name)
     file = tmp_path / "job.json"
-    # What disturbs a block is not the notebook's doing, and neither are A/A pairs: one block a cell is enough here.
-    file.write_text(job.model_copy(update={"twins": False}).model_dump_json())
+    file.write_text(job.model_dump_json())
     cells = executed(FOLDER / f"{name}.ipynb", tmp_path, elsewhere, "-r", "job", str(file))
     assert len([page for page in shown(cells, "text/html") if "<figure" in page]) >= 1
     answers = shown(cells, "text/markdown")
@@ -126,3 +125,10 @@ def test_its_first_code_after_the_parameters_has_the_job_checked(name: str) -> N
 def test_the_plans_name_notebooks_that_are_there_and_make_cells(plan: str, tmp_path: Path) -> None:
     jobs = load_plan(plan).jobs("r1", tmp_path)
     assert all(job.planned() for job in jobs)
+
+
+@pytest.mark.slow
+def test_the_index_names_every_other_notebook(tmp_path: Path, elsewhere: dict[str, str]) -> None:
+    page = "".join(shown(executed(FOLDER / "index.ipynb", tmp_path, elsewhere), "text/html"))
+    for path in NOTEBOOKS:
+        assert path.stem == "index" or f'href="{path.name}"' in page
