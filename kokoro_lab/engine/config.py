@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from kokoro_lab.audio.finish import Finish
 from kokoro_lab.audio.wav import SAMPLE_RATE
+from kokoro_lab.engine.bounds import BOUNDS
 from kokoro_lab.engine.environment import SETTINGS, VariableReport, documented_options, read_value, report
 from kokoro_lab.errors import SettingError
-from kokoro_lab.runtime.priority import FIRST, LOWEST
 from kokoro_lab.runtime.settings import SessionSettings
 from kokoro_lab.text.vocabulary import MAX_TOKENS
 
@@ -222,7 +222,7 @@ class EngineConfig:
         for name, hint in typing.get_type_hints(type(self)).items():
             if typing.get_origin(hint) is Literal and getattr(self, name) not in typing.get_args(hint):
                 mistakes.append(f"{name} is {getattr(self, name)!r}, use one of {', '.join(typing.get_args(hint))}")
-        for name, low, high in _BOUNDS:
+        for name, low, high in BOUNDS:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and low <= value <= high):
                 mistakes.append(f"{name} is {value}, use {low:g} to {high:g}")
@@ -288,33 +288,3 @@ class EngineConfig:
         environ = os.environ if environ is None else environ
         names = [item.name for item in fields(self)]
         return report(environ, names, overrides, self.provider, self.session_settings.request.options)
-
-
-_BOUNDS: tuple[tuple[str, float, float], ...] = (
-    ("arena_limit_mb", 0, 1_000_000),
-    ("session_rest_s", 0, 3600),
-    ("concurrency", 1, 64),
-    ("parallel_segments", 1, 64),
-    ("priority", FIRST, LOWEST),
-    ("tune_s", 0, 600),
-    ("max_tokens", 1, MAX_TOKENS),
-    ("gather_tokens", 0, MAX_TOKENS),
-    ("loudness_lufs", -70, 0),
-    ("peak_dbtp", -60, 0),
-    ("sample_rate", 8_000, 192_000),
-    ("primer_chars", 1, 700),
-    ("primer_words", 1, 100),
-    ("primer_growth", 1, 100),
-    ("chunk_ms", 0, 10_000),
-    ("prebuffer", 0, 1000),
-    ("queue_segments", 1, 64),
-    ("queue_chunks", 1, 100_000),
-    ("phoneme_cache", 0, 10_000_000),
-    ("audio_cache_mb", 0, 1_000_000),
-    ("audio_cache_ttl_s", 0, 10**9),
-    ("primer_cache", 0, 1_000_000),
-    ("primer_cache_ttl_s", 0, 10**9),
-    ("prewarm_uses", 0, 1000),
-    ("memory_watch_s", 0, 3600),
-    ("memory_pressure", 0, 1),
-)

@@ -17,8 +17,8 @@ from kokoro_lab.engine.loading import Notice, Parts, load_parts, stage
 from kokoro_lab.engine.pipeline import OUT_OF_MEMORY
 from kokoro_lab.engine.primer import pieces
 from kokoro_lab.engine.rendered import Rendered, RenderedKey
-from kokoro_lab.engine.request import Request, check
-from kokoro_lab.engine.speaker import Speaker
+from kokoro_lab.engine.request import Request, check, key_of
+from kokoro_lab.engine.speaker import Speaker, noting
 from kokoro_lab.engine.speech import Chunk, Speech, Timings
 from kokoro_lab.engine.status import Counter, EngineStatus, StartStatus
 from kokoro_lab.engine.stream import Stream, StreamSettings
@@ -73,7 +73,7 @@ class Engine:
             self._prewarmer = Prewarmer(
                 self.config.prewarm_uses,
                 self._speak_ahead,
-                lambda request: memory.holds(_key_of(request)),
+                lambda request: memory.holds(key_of(request)),
                 lambda: self._counter.read().running > 0,
                 budget=min(BUDGET_BYTES, memory.limit),
             )
@@ -117,7 +117,7 @@ class Engine:
         start = time.perf_counter()
         with self._counting():
             request = self._checked(text, voice, speed, lang, seed)
-            key = _key_of(request)
+            key = key_of(request)
             kept = self._rendered.get(key) if self._rendered is not None else None
             made = kept.made() if kept is not None else []
             stages: dict[str, float] = {}
@@ -163,7 +163,7 @@ class Engine:
                 segments = iter([segment for segment, _ in made])
                 speak = lambda segment, _: Answer(made[segment.index][1], "cache", 0.0)  # noqa: E731
             else:
-                speak = partial(_noting, speak, made)
+                speak = partial(noting, speak, made)
                 finished = partial(self._keep, key, made)
 
         def ended(error: BaseException | None) -> None:
@@ -289,7 +289,7 @@ class Engine:
     def _speak_ahead(self, request: Request) -> int:
         """Speak a request into the audio cache, past the counters of calls; returns its bytes."""
         made = self._speaker.made(request, {})
-        self._keep(_key_of(request), made)
+        self._keep(key_of(request), made)
         return sum(inference.audio.nbytes for _, inference in made)
 
     def _warmup_calls(self) -> list[tuple[str, Callable[[Cancellation], object]]]:
@@ -307,16 +307,3 @@ class Engine:
         request = self._checked(text, voice, 1.0, None, 0)
         for segment in self._reader.read((text,), request.lang):
             self._speaker.speak(request, segment, cancellation)
-
-
-def _key_of(request: Request) -> RenderedKey:
-    return RenderedKey((request.text,), request.voice.sha256, request.speed, request.lang, request.seed)
-
-
-def _noting(
-    speak: Callable[[Segment, Cancellation], Answer], made: list[Made], segment: Segment, cancellation: Cancellation
-) -> Answer:
-    """Speak, and note what was made."""
-    answer = speak(segment, cancellation)
-    made.append((segment, answer.inference))
-    return answer

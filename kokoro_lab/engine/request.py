@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kokoro_lab.engine.config import SPEED_RANGE
+from kokoro_lab.engine.rendered import RenderedKey
 from kokoro_lab.errors import EmptyTextError, SettingError
 from kokoro_lab.models.voices import Voice
 from kokoro_lab.text.phonemize import canonical_language, language_of_voice
 
-__all__ = ["Request", "check", "within_range"]
+__all__ = ["Request", "check", "key_of", "within_range"]
 
 FALLBACK_LANGUAGE = "en-us"  # of a voice whose name does not say its language
 SEED_LIMIT = 2**63  # the model's seed is an int64
@@ -54,6 +55,11 @@ def check(text: str, voice: Callable[[str], Voice], name: str, speed: float, lan
     loaded = voice(name)
     language = canonical_language(lang) if lang is not None else language_of_voice(loaded.name) or FALLBACK_LANGUAGE
     return Request(text, loaded, factor, language, number)
+
+
+def key_of(request: Request) -> RenderedKey:
+    """Under which the whole text is kept in the audio cache."""
+    return RenderedKey((request.text,), request.voice.sha256, request.speed, request.lang, request.seed)
 
 
 def within_range(speed: float) -> float:

@@ -5,12 +5,13 @@ speaks a segment depends on its text alone (routing by length or complexity), so
 one after the other; routing by measured cost depends on what was measured meanwhile, and is refused together with this.
 
 Why several segments do not share one model call, in a batch: there is next to nothing to gain on a CPU. Four segments
-of 16 tokens in one call are the work of one call of 64, so that the fall of RTF with length bounds the gain. With the
-stand-in (fp32, 2 processors) RTF is 0.343, 0.351 and 0.357 at 16, 50 and 150 tokens when the machine is quiet: a call of
-16 tokens fills the processors already. On a loaded machine (load 8 to 10), where each call also waits for its share, RTF
-at 16 over RTF at 64 was 1.17 (median of 5 interleaved pairs, 1.13 to 1.58), and over RTF at 128 1.15. Against that stand
-the padding, as every segment is as long as the longest, and the graph: it is made for a batch of one, and its instance
-norms and LSTMs run over time, so that padding would be heard unless each of them were masked.
+of 16 tokens in one call are the work of one call of 64, so that the fall of RTF with length bounds the gain. The fp32
+export of this architecture, 2 threads on a quiet machine, has RTF 0.343, 0.351 and 0.357 at 16, 50 and 150 tokens: a
+call of 16 fills the processors already. With the stand-in on a loaded machine (load 8 to 10 on 2 processors), where
+each call waits for its share, RTF at 16 over RTF at 64 was 1.17 (median of 5 interleaved pairs, 1.13 to 1.58), and over
+RTF at 128 1.15. Against that stand the padding, as every segment is as long as the longest, and the graph: it is made
+for a batch of one, and its instance norms and LSTMs run over time, so that padding would be heard unless each of them
+were masked.
 """
 
 from __future__ import annotations

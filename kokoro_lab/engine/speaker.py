@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +20,7 @@ from kokoro_lab.runtime.pool import Answer
 from kokoro_lab.runtime.session import Cancellation
 from kokoro_lab.text.segment import Segment
 
-__all__ = ["Speaker"]
+__all__ = ["Speaker", "noting"]
 
 
 class Speaker:
@@ -102,3 +102,12 @@ class Speaker:
         answer = self.speak(request, segment, cancellation)
         self._primers.put(key, answer.inference)
         return answer
+
+
+def noting(
+    speak: Callable[[Segment, Cancellation], Answer], made: list[Made], segment: Segment, cancellation: Cancellation
+) -> Answer:
+    """Speak, and note what was made."""
+    answer = speak(segment, cancellation)
+    made.append((segment, answer.inference))
+    return answer

@@ -177,19 +177,19 @@ def read_back(session: Any, settings: SessionSettings) -> dict[str, str]:
     """What a live onnxruntime session says of its own options, by the names of our settings.
 
     `arena_shrink` and `io_binding` act at each call and are read from the run options and from the caller's path; of an
-    arena onnxruntime says only whether it came from the environment.
+    arena onnxruntime says only whether it came from the environment, as one with a limit or other steps does.
     """
     options = session.get_session_options()
     entry: Callable[[str], str] = options.get_session_config_entry
+    own_arena = settings.own_arena and entry(ENVIRONMENT_ARENA) == "1"
     return {
         "intra_op_threads": str(options.intra_op_num_threads),
         "inter_op_threads": str(options.inter_op_num_threads),
         "parallel": options.execution_mode.name,
         "graph_level": options.graph_optimization_level.name,
         "arena": str(options.enable_cpu_mem_arena),
-        "own_arena": entry(ENVIRONMENT_ARENA) if settings.own_arena else "0",
-        "arena_limit_mb": str(settings.arena_limit_mb),
-        "arena_extend": settings.arena_extend,
+        "arena_limit_mb": str(settings.arena_limit_mb) if own_arena else "0",
+        "arena_extend": settings.arena_extend if own_arena else "double",
         "memory_pattern": str(options.enable_mem_pattern),
         "memory_reuse": str(options.enable_mem_reuse),
         "deterministic": str(options.use_deterministic_compute),

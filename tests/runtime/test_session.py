@@ -65,6 +65,8 @@ CHANGES: list[dict[str, Any]] = [
     {"graph_level": "basic"},
     {"arena": False},
     {"arena_shrink": True},
+    {"arena_limit_mb": 64},
+    {"arena_extend": "requested"},
     {"memory_pattern": False},
     {"memory_reuse": False},
     {"spinning": False},
