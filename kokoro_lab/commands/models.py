@@ -156,6 +156,30 @@ def tune(
 
 
 @app.command()
+def bench(
+    names: Annotated[list[str], typer.Argument(help="Models to measure.")],
+    base: Annotated[str, typer.Option("--base", help="What they are measured against: a name, or a file.")] = "default",
+    tokens: Annotated[str, typer.Option(help="Lengths, of 16, 50, 150 and 400.")] = "16,50,150,400",
+    blocks: Annotated[int, typer.Option(help="Fresh processes a model and length.", min=1)] = 4,
+    budget_s: Annotated[float, typer.Option(help="Seconds after which no more blocks start.")] = 1800.0,
+    as_json: Json = False,
+) -> None:
+    """Measure models against one, interleaved in fresh processes on two threads. Half an hour unless limited."""
+    import tempfile
+
+    from kokoro_lab.variants.bench import bench as measure
+
+    lengths = [int(each) for each in tokens.split(",") if each.strip().isdecimal()]
+    with tempfile.TemporaryDirectory(prefix="kokoro-lab-bench-") as folder:
+        rows = measure(base, names, Path(folder), tokens=lengths, blocks=blocks, budget_s=budget_s, notice=notice)
+    if as_json:
+        print_json({"base": base, "rows": [row.as_dict() for row in rows]})
+    else:
+        columns = ("model", "tokens", "speed", "low", "high", "verdict", "gate", "pairs", "memory", "load")
+        print_table([row.as_dict() for row in rows], columns)
+
+
+@app.command()
 def remove(name: Annotated[str, typer.Argument(help="An installed model.")], as_json: Json = False) -> None:
     """Delete an installed model and its record."""
     from kokoro_lab.models.catalog import remove as remove_model

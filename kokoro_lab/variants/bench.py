@@ -22,7 +22,6 @@ from kokoro_lab.paths import data_folder
 __all__ = ["Row", "bench", "bench_texts"]
 
 THREADS = 2
-BASE_MET = 0.97  # the lower end of the interval that a bar on a speed ratio asks for
 
 
 @dataclass(frozen=True)

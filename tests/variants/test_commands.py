@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from kokoro_lab.commands.models import app
-from kokoro_lab.errors import InputError, ModelError, ModelNotFoundError, RegressedError
+from kokoro_lab.errors import InputError, ModelError, ModelNotFoundError, RegressedError, SettingError
 from kokoro_lab.models.architecture import TINY
 from kokoro_lab.models.catalog import models_folder
 from kokoro_lab.models.graph import build
@@ -89,3 +89,18 @@ def test_an_import_that_fails_installs_nothing(home: Path, tmp_path: Path) -> No
 def test_only_stand_ins_are_built(home: Path) -> None:
     with pytest.raises(InputError, match="only stand-ins"):
         run("build", "kokoro-v1.0")
+
+
+def test_bench_measures_in_fresh_processes_and_gates_the_audio(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(home))
+    run("build", "tiny")
+    run("optimize", "tiny")
+    found = told(capsys, "bench", "tiny-optimized", "--base", "tiny", "--tokens", "16", "--blocks", "1")
+    (row,) = found["rows"]
+    assert (row["model"], row["tokens"], row["pairs"]) == ("tiny-optimized", 16, 1)
+    assert row["speed"] > 0
+    assert row["gate"] == "equivalent"
+    with pytest.raises(SettingError, match="texts of 16, 50, 150, 400"):
+        run("bench", "tiny", "--base", "tiny", "--tokens", "17")
