@@ -193,6 +193,8 @@ class Engine:
 
     def clear_caches(self) -> int:
         """Drop all that is cached in memory; returns how many entries that were. Counters and the folder stay."""
+        if self._prewarmer is not None:
+            self._prewarmer.forget()
         caches = [self._reader.cache, self._primers, None if self._rendered is None else self._rendered.memory]
         return sum(cache.clear() for cache in caches if cache is not None)
 

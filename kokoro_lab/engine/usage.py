@@ -94,6 +94,13 @@ class Prewarmer(Generic[K]):
                 del self._times[oldest], self._bytes[oldest]
         self._wake.set()
 
+    def forget(self) -> None:
+        """Count from nothing: who clears a cache does not want it filled again at once."""
+        with self._lock:
+            self._times.clear()
+            self._bytes.clear()
+            self._warm.clear()
+
     def missing(self) -> list[K]:
         """What is popular and not in the cache, the most recently used first."""
         return [key for key in self._popular() if not self._is_there(key)]

@@ -119,6 +119,17 @@ def test_a_popular_text_is_back_in_the_cache_after_it_grew_old() -> None:
         assert engine.status().calls.synthesized == 5
 
 
+def test_a_cache_that_was_cleared_stays_empty() -> None:
+    with Engine.load(EngineConfig(model="tiny", audio_cache_mb=10, prewarm_uses=1)) as engine:
+        engine.synthesize("Hello world!")
+        engine.clear_caches()
+        time.sleep(1.2)  # the prewarmer looks by itself every second
+        status = engine.status()
+    assert status.audio_cache is not None
+    assert status.usage is not None
+    assert (status.audio_cache.entries, status.usage.tracked, status.usage.rendered) == (0, 0, 0)
+
+
 def test_speaking_ahead_needs_a_cache_to_speak_into() -> None:
     with pytest.raises(SettingError, match="set audio_cache_mb"):
         EngineConfig(prewarm_uses=3)
