@@ -56,6 +56,12 @@ $(REFERENCE)/.installed: tests/reference/requirements.txt
 reference: $(REFERENCE)/.installed
 	PYTHONPATH=. $(REFERENCE)/bin/python -m pytest tests/reference -m reference
 
+check: env
+	tests/kernels/sanitize
+
+bench-engine: env
+	$(BIN)/python -m kokoro_lab.commands.bench_engine
+
 bench-kernels: env
 	$(BIN)/python -m kokoro_lab.kernels.bench
 
