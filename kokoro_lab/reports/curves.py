@@ -17,6 +17,8 @@ from kokoro_lab.reports.theme import SERIES, Figure, Picture, colour
 __all__ = ["Line", "curves"]
 
 HEIGHT = 260  # px
+CHARACTER, KEY = 7, 36  # px, of a letter of the legend, and of its square with the space around it
+AIR = 0.08  # of the height, kept free above and below
 FEWEST_IN_TABLE = 40
 """Points of all lines together that still make a table somebody reads; of more, the first, middle and last."""
 
@@ -62,14 +64,18 @@ def curves(
 
     every = [point[0] for line in lines for point in line.points]
     domain, ticks = log_axis(min(every), max(every), room=1.05) if log_x else ([], [])
+    least = 1.0 if all(at == round(at) for at in every) else 0.0
+    height = _reach([point[1] for line in lines for point in line.points], from_zero)
+    longest = max(len(name) for name in names)
 
     def chart(width: int) -> Picture:
-        axis = x_axis(x, ticks) if log_x else alt.Axis(title=x, tickCount=6 if width < WIDE_FROM else 12)
+        slim = width < WIDE_FROM
+        axis = x_axis(x, ticks) if log_x else alt.Axis(title=x, tickCount=6 if slim else 12, tickMinStep=least)
         scale = alt.Scale(type="log", domain=domain, nice=False) if log_x else alt.Scale(zero=False)
         across = alt.X("x:Q", axis=axis, scale=scale)
-        up = alt.Y("y:Q", title=y, scale=alt.Scale(zero=from_zero), axis=alt.Axis(tickCount=6, labelLimit=80))
-        slim = width < WIDE_FROM
-        legend = alt.Legend(orient="bottom", direction="horizontal", columns=1 if slim else min(len(names), 4))
+        up = alt.Y("y:Q", title=y, scale=alt.Scale(domain=height), axis=alt.Axis(tickCount=6, labelLimit=80))
+        columns = max(1, min(len(names), 4, width // (longest * CHARACTER + KEY)))
+        legend = alt.Legend(orient="bottom", direction="horizontal", columns=columns, labelLimit=width - 3 * KEY)
         hue = alt.Color("name:N", sort=names, scale=key, legend=legend)
         layers: list[alt.Chart] = []
         for line in lines:
@@ -95,6 +101,13 @@ def curves(
         ],
         note=note if few else f"{note} The table has the first, middle and last point of each line.".strip(),
     )
+
+
+def _reach(values: Sequence[float], from_zero: bool) -> list[float]:
+    """The vertical axis: around the values with some air, from zero where asked for and none is below it."""
+    low, high = min(values), max(values)
+    air = AIR * (high - low) or abs(high) * AIR or 1.0
+    return [0.0 if from_zero and low >= 0 else low - air, high + air]
 
 
 def _words(line: Line, y: str) -> str:

@@ -46,7 +46,7 @@ class History:
     runs: pd.DataFrame
     """One row a run: number (from 1), run_id, when, commit, machine, onnxruntime."""
     ratios: pd.DataFrame
-    """One row a cell of a run: number, run_id, name, metric, and its `Interval` over the run's reference cell."""
+    """One row a cell of a run: number, run_id, name ("cell / reference"), metric, and the `Interval` of its ratio."""
     references: pd.DataFrame
     """One row a reference cell of a run: number, run_id, name, metric, value."""
 
@@ -64,16 +64,18 @@ class History:
         used = used.assign(value=used[metric], name=_names(used))
         number_of = dict(zip(runs["run_id"], runs["number"], strict=True))
         ratios, references = [], []
-        for (run_id, _, _, _), rows in used.groupby(["run_id", "text_preset", "model", "lang"], sort=False):
+        # Notebooks of one run are measured one after the other, and each has a reference of its own.
+        apart = ["run_id", "notebook", "text_preset", "model", "lang"]
+        for (run_id, *_), rows in used.groupby(apart, sort=False):
             base_rows = rows[rows["reference"].astype(bool) & (rows["replica"] == 0)]
             if base_rows.empty:
                 continue
             base = by_block(base_rows)
             place = {"run_id": run_id, "number": number_of[run_id], "metric": metric}
-            kept = float(base_rows["value"].median())
-            references.append({**place, "name": str(base_rows["name"].iloc[0]), "value": kept})
+            over = str(base_rows["name"].iloc[0])
+            references.append({**place, "name": over, "value": float(base_rows["value"].median())})
             for name, others in rows[~rows["reference"].astype(bool)].groupby("name", sort=False):
-                ratios.append({**place, "name": str(name), "ratio": ratio(by_block(others), base)})
+                ratios.append({**place, "name": f"{name} / {over}", "ratio": ratio(by_block(others), base)})
         if not references:
             raise NothingMeasuredError("No run of this store has a warm reference cell: run a sweep first.")
         columns = ["run_id", "number", "metric", "name"]

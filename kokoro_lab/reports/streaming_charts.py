@@ -136,9 +136,11 @@ def streaming_answer(evidence: Evidence) -> Answer:
         words = f"**{heading}**: soonest with {best.label}, first audio after {spread(best.measured, 'ms')}"
         if base is not None:
             words += f"; that is {times(found.ratio(heading, best.label, WHOLE), 'as long')} as in one piece"
-        off = f"{best.label}, no primer"
-        if found.find(heading, off) is not None:
-            words += f"; with the primer it takes {times(found.ratio(heading, best.label, off), 'as long')} as without"
+        for way in ways:
+            off = f"{way.label}, no primer"
+            if found.find(heading, off) is not None:
+                share = times(found.ratio(heading, way.label, off), "as long")
+                words += f"; with the primer, {way.label} takes {share} as without"
         lines.append(f"{words}.")
     changed = [figure.label for figure in found.figures if figure.note == "audio differs"]
     if changed:
