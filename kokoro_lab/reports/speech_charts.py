@@ -6,6 +6,7 @@ import base64
 import html
 import struct
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -26,7 +27,7 @@ from kokoro_lab.reports.workbook import Answer
 __all__ = ["listen_answer", "player", "sound_figure", "spectrogram", "timing_figure"]
 
 SHOWN_S = 8.0  # s, from the beginning; phonemes of more would not be readable
-LEFT = 70  # px, kept for the axis
+LEFT = 84  # px, kept for the axis
 WAVE_HEIGHT, PICTURE_HEIGHT, STRIP_HEIGHT = 110, 130, 22  # px
 WINDOW, HOP = 512, 360  # samples: 21 ms, and a column every 15 ms
 TOP_HZ = 8_000.0  # Hz, above which speech of this model has next to nothing
@@ -115,7 +116,8 @@ def timing_figure(speech: Speech) -> Figure:
     """Where the time of this one call went, by the engine's own clock."""
     parts = {name: 1000.0 * float(getattr(speech.timings, key)) for key, name in STAGES.items()}
     title = f"{number(1000 * speech.timings.total_s)} ms for {number(speech.speech_s)} s of speech"
-    return stack([("this call", parts)], list(parts), title, "time of the call, ms", "stage")
+    figure = stack([("this call", parts)], list(parts), title, "time of the call, ms", "stage")
+    return replace(figure, note="By the engine's own clock.")
 
 
 def listen_answer(speech: Speech, evidence: Evidence) -> Answer:
