@@ -2,8 +2,8 @@
 
 Pitch is taken from the signal (autocorrelation after Boersma 1993, 60 ms every 12.5 ms, 60 to 420 Hz); where a model
 tells its own F0 curve, `variants.verify` compares that instead. Mel-cepstral distortion follows Kubichek (1993): 13
-cepstral coefficients without the zeroth, 10 / ln 10 sqrt(2 sum d^2) dB. Both expect renderings of equal length: a longer
-one is cut.
+cepstral coefficients without the zeroth, 10 / ln 10 sqrt(2 sum d^2) dB. Both expect renderings of equal length: a
+longer one is cut.
 """
 
 from __future__ import annotations
