@@ -8,16 +8,17 @@ MODEL ?= stand-in
 PLAN ?= $(if $(filter tiny,$(MODEL)),data/sweeps/ci.yaml,data/sweeps/quick.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help env test lint report lab reference check bench-kernels bench-peers bench-engine clean
+.PHONY: help env test test-slow lint report lab reference check bench-kernels bench-models bench-peers bench-engine clean
 
 help:
 	@echo "make env        set up $(VENV) with pinned dependencies         (2 to 4 minutes)"
 	@echo "make report     build the model, run the quick sweep, report   (5 minutes after make env; MODEL=tiny: 1)"
 	@echo "make test       lint, types and tests                          (5 minutes)"
+	@echo "make test-slow  whole-size models, every notebook, kernels     (5 minutes)"
 	@echo "make lab        JupyterLab on notebooks/"
 	@echo "make reference  parity with upstream PyTorch, in $(REFERENCE)  (5 minutes, 1 GB)"
 	@echo "make check      kernels under sanitizers                        (5 minutes)"
-	@echo "make bench-kernels | bench-peers | bench-engine                (10 to 60 minutes on a quiet machine)"
+	@echo "make bench-kernels | bench-models | bench-peers | bench-engine              (10 to 60 minutes on a quiet machine)"
 	@echo "make clean      remove environments and caches, not results"
 
 env: $(VENV)/.installed
@@ -41,7 +42,10 @@ lint: env
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: env
+	$(BIN)/python -m pytest -m slow
 
 lab: env
 	$(BIN)/jupyter lab --notebook-dir=notebooks
@@ -64,6 +68,11 @@ bench-engine: env
 
 bench-kernels: env
 	$(BIN)/python -m kokoro_lab.kernels.bench
+
+bench-models: env
+	$(BIN)/kokoro-lab models optimize stand-in
+	$(BIN)/kokoro-lab models quantize stand-in --recipe int8
+	$(BIN)/kokoro-lab models bench stand-in-optimized stand-in-int8 --base stand-in
 
 bench-peers: env
 	$(BIN)/kokoro-lab bench-peers
