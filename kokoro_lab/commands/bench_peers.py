@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from kokoro_lab.commands.console import notice, print_json, print_table
+from kokoro_lab.commands.console import json_text, notice, print_json, print_table
 from kokoro_lab.errors import InputError, KokoroLabError, NothingMeasuredError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def bench_peers(
         "rows": rows,
     }
     path = folder / TABLE
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+    path.write_text(json_text(document), encoding="utf-8")
     if as_json:
         print_json(document)
     else:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["ReaderGoneError", "notice", "print_json", "print_markdown", "print_table", "sentence"]
+__all__ = ["ReaderGoneError", "json_text", "notice", "print_json", "print_markdown", "print_table", "sentence"]
 
 
 class ReaderGoneError(Exception):
@@ -31,7 +31,12 @@ def sentence(message: str) -> str:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """One JSON document on standard output; what has no value is null, times are ISO 8601."""
-    _out(json.dumps(_plain(document), ensure_ascii=False, indent=2) + "\n")
+    _out(json_text(document) + "\n")
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """What `print_json` prints, for a file."""
+    return json.dumps(_plain(document), ensure_ascii=False, indent=2)
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: str | None = None) -> None:
