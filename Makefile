@@ -12,8 +12,8 @@ PLAN ?= $(if $(filter tiny,$(MODEL)),data/sweeps/ci.yaml,data/sweeps/quick.yaml)
 
 help:
 	@echo "make env        set up $(VENV) with pinned dependencies         (2 to 4 minutes)"
-	@echo "make report     build the model, run the quick sweep, report   (5 minutes after make env; MODEL=tiny: 1)"
-	@echo "make test       lint, types and tests                          (5 minutes)"
+	@echo "make report     build the model, run the quick sweep, report   (3 minutes after make env; MODEL=tiny: 2)"
+	@echo "make test       lint, types and tests                          (6 minutes)"
 	@echo "make test-slow  whole-size models, every notebook, kernels     (5 minutes)"
 	@echo "make lab        JupyterLab on notebooks/"
 	@echo "make reference  parity with upstream PyTorch, in $(REFERENCE)  (5 minutes, 1 GB)"
