@@ -16,7 +16,7 @@ from kokoro_lab.measure.signflip import attained_level
 __all__ = ["Interval", "NoiseFloor", "block_interval", "blocks_needed", "detectable", "noise_floor", "pooled_sd"]
 
 POWER = 0.80
-"""Probability of finding an effect that is called detectable (Cohen 1988's convention, and the issue's demand)."""
+"""Probability of finding an effect that is called detectable (Cohen 1988's convention)."""
 
 ALPHA = 0.05
 """Two-sided level of every interval and test, before correction for several comparisons."""
