@@ -13,7 +13,9 @@ import onnx
 from numpy.typing import NDArray
 
 from kokoro_lab.errors import InferenceError, ModelError
+from kokoro_lab.kernels.library import register
 from kokoro_lab.models.contract import Contract, read_contract
+from kokoro_lab.models.kernel_rewrite import uses_kernels
 from kokoro_lab.models.voices import load_voice
 from kokoro_lab.paths import data_folder
 
@@ -51,6 +53,8 @@ class Runner:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
+        if uses_kernels(model):
+            register(options)
         try:
             data = model.SerializeToString()
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

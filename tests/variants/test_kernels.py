@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kokoro_lab import Engine, EngineConfig
+from kokoro_lab.cli import run
 from kokoro_lab.errors import ProviderError
 from kokoro_lab.kernels.library import KERNELS_VARIABLE, choose
 from kokoro_lab.models.catalog import resolve
@@ -41,6 +42,11 @@ def test_a_variant_on_kernels_speaks_and_is_known_by_its_precision(plain: str, p
     copy = tmp_path / "elsewhere.onnx"
     shutil.copy(file.path, copy)
     assert resolve(str(copy)).needs_kernels
+
+
+def test_a_variant_on_kernels_is_verified_like_any_other(plain: str) -> None:
+    (file,) = make(plain, "kernels-fp32")
+    assert run(["models", "verify", file.name, "--json"]) == 0
 
 
 def test_without_kernels_the_session_says_why(plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
