@@ -18,7 +18,7 @@ from kokoro_lab.engine.pipeline import OUT_OF_MEMORY
 from kokoro_lab.engine.primer import pieces
 from kokoro_lab.engine.rendered import Rendered, RenderedKey
 from kokoro_lab.engine.request import Request, check, key_of
-from kokoro_lab.engine.speaker import Speaker, noting
+from kokoro_lab.engine.speaker import Speaker, kept_answer, noting
 from kokoro_lab.engine.speech import Chunk, Speech, Timings
 from kokoro_lab.engine.status import Counter, EngineStatus, StartStatus
 from kokoro_lab.engine.stream import Stream, StreamSettings
@@ -153,7 +153,7 @@ class Engine:
         cut: Sequence[str] | Iterator[str] = self._pieces(text)
         speak: Callable[[Segment, Cancellation], Answer] = partial(self._speaker.first, request)
         segments: Iterator[Segment] | None = None
-        finished: Callable[[], None] = lambda: None  # noqa: E731
+        finished: Callable[[], None] | None = None
         if self._rendered is not None:
             cut = tuple(cut)
             key = RenderedKey(cut, request.voice.sha256, request.speed, request.lang, request.seed)
@@ -161,7 +161,7 @@ class Engine:
             made: list[Made] = kept.made() if kept is not None else []
             if kept is not None:
                 segments = iter([segment for segment, _ in made])
-                speak = lambda segment, _: Answer(made[segment.index][1], "cache", 0.0)  # noqa: E731
+                speak = partial(kept_answer, made)
             else:
                 speak = partial(noting, speak, made)
                 finished = partial(self._keep, key, made)
@@ -169,7 +169,7 @@ class Engine:
         def ended(error: BaseException | None) -> None:
             outcome = "streamed" if error is None else "cancelled" if isinstance(error, GeneratorExit) else "failed"
             self._counter.add(running=-1, **{outcome: 1})
-            if error is None:
+            if error is None and finished is not None:
                 finished()
 
         config = self.config

@@ -11,7 +11,6 @@ import time
 
 STARTED_NS = time.monotonic_ns()  # the interpreter is up; imports come after
 
-import contextlib  # noqa: E402
 import hashlib  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
@@ -68,8 +67,7 @@ def _measured(job: dict[str, Any], spawned_ns: int) -> BlockResult:
 
         cell = Cell.from_dict(job["cell"])
         if cell.environment not in ADAPTERS:  # a peer's start is not to wait for our engine
-            with contextlib.suppress(ImportError):  # without the engine only the empty one can be measured
-                import kokoro_lab.engine.engine  # noqa: F401
+            import kokoro_lab.engine.engine  # noqa: F401
         from kokoro_lab.measure.states import measure
 
         ready_ns = time.monotonic_ns()
