@@ -59,7 +59,7 @@ class Table:
                 raise StoreError(f"Table {self.schema.name} has no version {version}: nothing was written to it yet.")
             return self.schema.columns.empty_table()
         try:
-            rows = table.to_pyarrow_table(filters=list(where) or None)
+            rows = self._rows(table, where)
         except Exception as error:
             raise StoreError(f"Table {self.schema.name} in {self.folder} cannot be read: {_line(error)}") from error
         rows = current_rows(rows, self.schema)
@@ -70,7 +70,7 @@ class Table:
         table = self._open(None)
         if table is None:
             return set()
-        rows = table.to_pyarrow_table(columns=list(self.schema.key), filters=list(where) or None)
+        rows = self._rows(table, where, list(self.schema.key))
         return set(zip(*(rows[name].to_pylist() for name in self.schema.key), strict=True))
 
     def compact(self, run_id: str) -> None:
@@ -139,6 +139,14 @@ class Table:
         except Exception as error:
             raise StoreError(f"Table {self.schema.name} in {self.folder} cannot be written: {_line(error)}") from error
         return int(table.version())
+
+    def _rows(self, table: Any, where: Filter, columns: list[str] | None = None) -> pa.Table:
+        # Not deltalake's file system: that is a Python object, and an Arrow thread that lets go of it while the
+        # interpreter ends takes the whole process down (exit -6, after the work is done).
+        from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+        files = SubTreeFileSystem(str(self.folder), LocalFileSystem())
+        return table.to_pyarrow_table(columns=columns, filters=list(where) or None, filesystem=files)
 
     def _open(self, version: int | None) -> Any:
         from deltalake import DeltaTable

@@ -76,6 +76,13 @@ def test_writers_killed_at_random_and_started_again_leave_every_block_once(tmp_p
     check_complete(root, log, written + 2)
 
 
+def test_a_process_that_read_the_tables_ends_well(tmp_path: Path) -> None:
+    # An Arrow thread that still held a Python object ended four of ten such processes with SIGABRT.
+    root, log = tmp_path / "tables", tmp_path / "log"
+    endings = [start(root, log, 1, 1).wait() for _ in range(12)]
+    assert endings == [0] * 12
+
+
 def test_two_writers_of_the_same_blocks_keep_each_once(tmp_path: Path) -> None:
     root, logs = tmp_path / "tables", [tmp_path / "log1", tmp_path / "log2"]
     processes = [start(root, log, 12, nonce) for nonce, log in enumerate(logs, 1)]
