@@ -15,9 +15,9 @@ help:
 	@echo "make report     build the model, run the quick sweep, report   (3 minutes after make env; MODEL=tiny: 2)"
 	@echo "make test       lint, types and tests                          (6 minutes)"
 	@echo "make test-slow  whole-size models, every notebook, kernels     (5 minutes)"
-	@echo "make lab        JupyterLab on notebooks/"
+	@echo "make lab        JupyterLab on notebooks/index.ipynb             (starts in seconds)"
 	@echo "make reference  parity with upstream PyTorch, in $(REFERENCE)  (5 minutes, 1 GB)"
-	@echo "make check      kernels under sanitizers                        (5 minutes)"
+	@echo "make check      kernels under sanitizers, and every notebook and report in Chromium (10 minutes)"
 	@echo "make bench-kernels | bench-models | bench-peers | bench-engine              (10 to 60 minutes on a quiet machine)"
 	@echo "make clean      remove environments and caches, not results"
 
@@ -42,13 +42,13 @@ lint: env
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not browser"
 
 test-slow: env
 	$(BIN)/python -m pytest -m slow
 
 lab: env
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	cd notebooks && ../$(BIN)/jupyter lab index.ipynb
 
 $(REFERENCE)/.installed: tests/reference/requirements.txt
 	@echo "Setting up $(REFERENCE): PyTorch's CPU build takes a few minutes"
@@ -60,8 +60,13 @@ $(REFERENCE)/.installed: tests/reference/requirements.txt
 reference: $(REFERENCE)/.installed
 	PYTHONPATH=. $(REFERENCE)/bin/python -m pytest tests/reference -m reference
 
-check: env
+$(VENV)/.check: $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --quiet -c constraints.txt -e '.[test,check]'
+	@touch $@
+
+check: $(VENV)/.check
 	tests/kernels/sanitize
+	$(BIN)/python -m pytest tests/browser -m browser
 
 bench-engine: env
 	$(BIN)/python -m kokoro_lab.commands.bench_engine
