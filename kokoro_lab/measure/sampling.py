@@ -21,7 +21,7 @@ from kokoro_lab.measure.lock import measuring_alone
 from kokoro_lab.measure.quiet import reading, settle, snapshot
 from kokoro_lab.measure.rounds import Slot, rounds
 
-__all__ = ["Event", "EventKind", "sample"]
+__all__ = ["Event", "EventKind", "owed", "sample"]
 
 EventKind = Literal["start", "finished", "retry", "budget", "enough"]
 
@@ -44,6 +44,15 @@ def _unheard(event: Event) -> None:
     """Default listener."""
 
 
+def owed(
+    done: Collection[tuple[str, int]], contaminated: Collection[tuple[str, int]], retries: int
+) -> set[tuple[str, int]]:
+    """The blocks that an earlier call owes: retries of those of its `done` blocks that were `contaminated`."""
+    known = set(done)
+    again = {(cell, block + RETRY_STRIDE) for cell, block in contaminated if block // RETRY_STRIDE < retries}
+    return {key for key in again if key not in known}
+
+
 def sample(
     cells: Sequence[Cell],
     *,
@@ -51,6 +60,7 @@ def sample(
     seed: int,
     run_dir: Path,
     done: Collection[tuple[str, int]] = (),
+    contaminated: Collection[tuple[str, int]] = (),
     budget_s: float | None = None,
     on_event: Callable[[Event], None] = _unheard,
     enough: Callable[[int], str | None] | None = None,
@@ -61,11 +71,12 @@ def sample(
 ) -> Iterator[Block]:
     """Measure every cell `blocks` times (cell id -> blocks where they differ), interleaved; yield each finished block.
 
-    `done`: (cell id, block) pairs that a resumed run has already. `budget_s`: seconds after which no new block starts,
-    except that each cell gets one; nor does one start that, judging by its cell's slowest, would end later than that.
-    `enough`: asked after each mirrored pair of rounds (with the number of rounds behind us) whether the comparisons are
-    decided; a sentence ends the sampling. `retries`: how often a contaminated block is measured again at once, in the
-    same round, within the budget, as a block of its own that names the one it replaces.
+    `done`: (cell id, block) pairs that a resumed run has already; `contaminated`: those of them that something else
+    disturbed. `budget_s`: seconds after which no new block starts, except that each cell gets one; nor does one start
+    that, judging by its cell's slowest, would end later than that. `enough`: asked after each mirrored pair of rounds
+    (with the number of rounds behind us) whether the comparisons are decided; a sentence ends the sampling. `retries`:
+    how often a contaminated block is measured again, at once or, in a resumed run, at its place in the plan, within the
+    budget, as a block of its own that names the one it replaces.
 
     This process sleeps while a worker runs. It holds the machine's lock from the first block to the last: BusyError if
     another run does. PlanError when the cells have no unambiguous references or the same cell is there twice.
@@ -84,6 +95,7 @@ def sample(
         enough=enough,
         total=len(plan),
         done=set(done),
+        owed=owed(done, contaminated, retries),
     ).run(plan, lock)
 
 
@@ -103,6 +115,7 @@ class _Sampling:
         enough: Callable[[int], str | None] | None,
         total: int,
         done: set[tuple[str, int]],
+        owed: set[tuple[str, int]],
     ) -> None:
         self._references = references
         self._run_dir = run_dir
@@ -115,6 +128,7 @@ class _Sampling:
         self._enough = enough
         self._total = total
         self._done = done
+        self._owed = owed
         self._behind = 0
         self._slowest: dict[str, float] = {}
         self._began = time.monotonic()
@@ -127,6 +141,9 @@ class _Sampling:
             for position, slot in enumerate(slots):
                 if (slot.cell.id, slot.round) in self._done:
                     self._behind += 1
+                    for attempt in range(1, self._retries + 1):
+                        if self._key(slot, attempt) in self._owed and self._affordable(slot.cell):
+                            yield from self._slot(slot, attempt)
                 elif slot.cell.id in measured and not self._affordable(slot.cell):
                     self._say("budget", f"The budget of {self._budget_s:g} s is spent after {self._behind} blocks.")
                     # Cells that have no block yet still get theirs; those are all in the rounds of a resumed run.
@@ -148,12 +165,14 @@ class _Sampling:
                 measured.add(slot.cell.id)
                 yield from self._slot(slot)
 
-    def _slot(self, slot: Slot) -> Iterator[Block]:
-        """The block of a slot and, while it is contaminated, its retries."""
-        for attempt in range(self._retries + 1):
-            number = attempt * RETRY_STRIDE + slot.round
-            if (slot.cell.id, number) in self._done:
-                continue
+    @staticmethod
+    def _key(slot: Slot, attempt: int) -> tuple[str, int]:
+        return slot.cell.id, attempt * RETRY_STRIDE + slot.round
+
+    def _slot(self, slot: Slot, first: int = 0) -> Iterator[Block]:
+        """The block of a slot, from its attempt `first` on, and, while it is contaminated, its retries."""
+        for attempt in range(first, self._retries + 1):
+            _, number = self._key(slot, attempt)
             block = self._measure(slot, attempt, number)
             self._slowest[slot.cell.id] = max(self._slowest.get(slot.cell.id, 0.0), block.wall_s)
             self._behind += attempt == 0

@@ -189,8 +189,16 @@ class Store:
 
     def done(self, run_id: str) -> set[tuple[str, int]]:
         """(cell id, block) of every block that is kept, whatever its status."""
+        return {key for key, _ in self._marks(run_id)}
+
+    def contaminated(self, run_id: str) -> set[tuple[str, int]]:
+        """(cell id, block) of the kept blocks that something else on the machine disturbed."""
+        return {key for key, disturbed in self._marks(run_id) if disturbed}
+
+    def _marks(self, run_id: str) -> Iterator[tuple[tuple[str, int], bool]]:
         rows = self._tables["cells"].read([("run_id", "=", run_id)], version=self._pinned("cells", None))
-        return set(zip(rows["cell_id"].to_pylist(), rows["block"].to_pylist(), strict=True))
+        keys = zip(rows["cell_id"].to_pylist(), rows["block"].to_pylist(), strict=True)
+        return zip(keys, rows["contaminated"].to_pylist(), strict=True)
 
     def rows(self, table: str, *, run_id: str | None = None, version: int | None = None) -> pa.Table:
         """Rows of one table as Arrow, JSON columns as text; `samples` gives those of done blocks only."""

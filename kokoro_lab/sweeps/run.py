@@ -20,7 +20,7 @@ from kokoro_lab.measure import fingerprint
 from kokoro_lab.measure.adaptive import Evidence
 from kokoro_lab.measure.cell import Block, ModelReading
 from kokoro_lab.measure.launch import WORKER_COMMAND
-from kokoro_lab.measure.sampling import Event, sample
+from kokoro_lab.measure.sampling import Event, owed, sample
 from kokoro_lab.models.catalog import resolve
 from kokoro_lab.store import RunRecord, Store
 from kokoro_lab.store.blocks import stored_blocks
@@ -78,7 +78,8 @@ def measure(
 ) -> RunSummary:
     """Measure what is missing of a job, and keep every block the moment it is finished.
 
-    A block that fails is kept with its error and the run goes on. The budget counts all blocks of the job that the run
+    A block that fails is kept with its error and the run goes on; one that was contaminated is measured again, also
+    when the run was interrupted before that could be done. The budget counts all blocks of the job that the run
     has, so that a resumed run does not get it twice; every cell gets one block, whatever the budget says.
 
     Raises:
@@ -96,6 +97,7 @@ def measure(
     keys = {(item.cell.id, number) for item in planned for number in range(item.blocks)}
     mine = {item.cell.id for item in planned}
     done = {key for key in store.done(job.run_id) if key[0] in mine}
+    contaminated = {key for key in store.contaminated(job.run_id) if key[0] in mine}
     tell(Progress("plan", len(keys & done), len(keys)))
 
     measured: list[Block] = []
@@ -117,13 +119,14 @@ def measure(
         if event.kind != "finished":
             tell(Progress(event.kind, len(keys & done), len(keys), words))
 
-    if not keys <= done:
+    if not keys <= done or owed(done, contaminated, job.retries):
         source = sample(
             [item.cell for item in planned],
             blocks={item.cell.id: item.blocks for item in planned},
             seed=job.order_seed,
             run_dir=folder,
             done=done,
+            contaminated=contaminated,
             budget_s=max(0.0, job.budget_s - _spent_s(store, job.run_id, mine)),
             on_event=on_event,
             enough=evidence.enough if evidence else None,

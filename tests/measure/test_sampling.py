@@ -202,6 +202,18 @@ def test_a_contaminated_block_is_measured_again_as_a_block_of_its_own(run: Run) 
     assert (second.round, second.order) == (first.round, first.order)
 
 
+def test_a_resumed_run_owes_the_retries_of_contaminated_blocks(run: Run) -> None:
+    cells = group("cpu", "b")
+    done = {(cell.id, number) for cell in cells for number in range(2)} | {(cells[1].id, RETRY_STRIDE)}
+    contaminated = {(cells[0].id, 1), (cells[1].id, 0), (cells[1].id, RETRY_STRIDE)}
+    (again,) = run(cells, done=done, contaminated=contaminated, retries=1)
+    assert (again.key, again.attempt, again.replaces, again.round) == ((cells[0].id, RETRY_STRIDE + 1), 1, 1, 1)
+    second = run(cells, done=done | {again.key}, contaminated=contaminated, retries=2)
+    assert (cells[1].id, 2 * RETRY_STRIDE) in {block.key for block in second}
+    assert run(cells, done=done, contaminated=contaminated, retries=1, budget_s=0.0) == []
+    assert run(cells, done=done, contaminated=contaminated, retries=0) == []
+
+
 def test_the_parent_sleeps_while_a_worker_runs(run: Run) -> None:
     (block,) = run(group("cpu", text="sleep 1"), blocks=1)
     assert block.quiet.harness_cpu_share is not None

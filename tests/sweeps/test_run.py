@@ -88,6 +88,29 @@ def test_a_second_call_measures_nothing(run: Measure, store: Store, job: Callabl
     assert log.read_text() == before and store.versions() == versions
 
 
+def test_a_contaminated_block_is_measured_again_after_a_resume_too(
+    run: Measure, store: Store, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(event: Progress) -> None:
+        if event.kind == "finished":
+            raise KeyboardInterrupt
+
+    def machine(contaminated: bool) -> None:
+        reading = QuietReading(contaminated, "a hog" * contaminated)
+        monkeypatch.setattr("kokoro_lab.measure.sampling.reading", lambda before, after: reading)
+
+    machine(contaminated=True)
+    with pytest.raises(KeyboardInterrupt):
+        run(job(retries=1), interrupt)
+    machine(contaminated=False)
+    summary = run(job(retries=1))
+    assert (summary.measured, summary.kept) == (4, 4)
+    (retry,) = store.cells("r1").query("attempt == 1").to_dict("records")
+    assert (retry["replaces"], retry["contaminated"]) == (0, False)
+    assert store.contaminated("r1") == {(retry["cell_id"], 0)}
+    assert run(job(retries=1)).measured == 0
+
+
 @pytest.mark.parametrize("after", [1, 2, 5])
 def test_an_interrupted_run_takes_up_where_it_was(
     run: Measure, store: Store, job: Callable[..., Job], log: Path, after: int
