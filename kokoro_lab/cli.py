@@ -106,12 +106,13 @@ def sweep(
     run_id: RunId = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run: only what is missing.")] = False,
     model: Annotated[str | None, typer.Option(help="Measure this model instead of the plan's.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and how long it should take.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a plan: its notebooks measure, and every block is kept at once."""
     from kokoro_lab.commands.sweep import sweep as run_plan
 
-    run_plan(plan, run_id=run_id, resume=resume, model=model, as_json=as_json)
+    run_plan(plan, run_id=run_id, resume=resume, model=model, as_json=as_json, dry_run=dry_run)
 
 
 @results_app.command("list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections.abc import Sequence
 from types import TracebackType
@@ -9,20 +10,24 @@ from typing import Self
 
 from kokoro_lab.commands.console import notice, print_json
 from kokoro_lab.errors import KokoroLabError, NothingMeasuredError
+from kokoro_lab.measure import fingerprint
 from kokoro_lab.models.catalog import resolve
 from kokoro_lab.store import Store
 from kokoro_lab.store.places import results
+from kokoro_lab.sweeps.estimate import Past, clock
 from kokoro_lab.sweeps.job import Job
 from kokoro_lab.sweeps.notebooks import Execution, execute
-from kokoro_lab.sweeps.plan import load_plan
-from kokoro_lab.sweeps.progress import Progress
+from kokoro_lab.sweeps.plan import Plan, load_plan, new_run_id
+from kokoro_lab.sweeps.progress import Progress, varied
 from kokoro_lab.sweeps.runs import prepare
 
 __all__ = ["sweep"]
 
 
-def sweep(plan_path: str, *, run_id: str | None, resume: bool, model: str | None, as_json: bool) -> None:
-    """Run a plan, or what is missing of a run of it.
+def sweep(
+    plan_path: str, *, run_id: str | None, resume: bool, model: str | None, as_json: bool, dry_run: bool = False
+) -> None:
+    """Run a plan, or what is missing of a run of it; of a dry run, only say what that is and how long it should take.
 
     Raises:
         NothingMeasuredError: no call was completed.
@@ -31,8 +36,11 @@ def sweep(plan_path: str, *, run_id: str | None, resume: bool, model: str | None
     plan = load_plan(plan_path)
     if model is not None:
         plan = plan.model_copy(update={"model": model})
+    if dry_run:
+        _announce(plan, "", plan.jobs(run_id or new_run_id(plan), results().root))
+        return
     run = prepare(plan, results(), run_id=run_id, resume=resume)
-    _announce(run.run_id, run.jobs)
+    _announce(plan, run.run_id, run.jobs)
     _build_models(run.jobs)
     ended = []
     for job in run.jobs:
@@ -42,14 +50,22 @@ def sweep(plan_path: str, *, run_id: str | None, resume: bool, model: str | None
     _conclude(run.run_id, ended, as_json=as_json)
 
 
-def _announce(run_id: str, jobs: Sequence[Job]) -> None:
+def _announce(plan: Plan, run_id: str, jobs: Sequence[Job]) -> None:
+    """Say what will run, with which levels of which factors, and how long that should take."""
+    name = f"Run {run_id} of plan {plan.name}" if run_id else f"Plan {plan.name}"
     if not jobs:
-        notice(f"Run {run_id}: nothing is missing")
-    for job in jobs:
-        planned = job.planned()
-        blocks = sum(item.blocks for item in planned)
-        size = f"{len(planned)} cells in {blocks} blocks, {job.budget_s:.0f} s at most"
-        notice(f"Run {run_id}: notebook {job.notebook}, model {job.model}, {size}")
+        notice(f"{name}: nothing is missing")
+        return
+    past = Past.of(Store(results().tables), fingerprint.machine().sha)
+    found = [past.estimate(job) for job in jobs]
+    notice(f"{name}: {len(jobs)} {'notebook' if len(jobs) == 1 else 'notebooks'}, model {jobs[0].model}")
+    for job, estimate in zip(jobs, found, strict=True):
+        factors = "; ".join(f"{name} {levels}" for name, levels in varied(job.planned()).items())
+        notice(f"{estimate.sentence}. {factors}")
+    whole = sum(estimate.seconds for estimate in found)
+    limit = "a guess:" if any(one.guessed for one in found) else "about"
+    ends = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=whole)
+    notice(f"In all {limit} {clock(whole)}" + (f", until {ends:%H:%M}" if run_id else ""))
 
 
 def _build_models(jobs: Sequence[Job]) -> None:

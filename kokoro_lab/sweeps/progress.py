@@ -7,13 +7,14 @@ before.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kokoro_lab.measure.cell import Cell
+from kokoro_lab.sweeps.job import FACTORS, PlannedCell
 
-__all__ = ["Listener", "Progress", "ProgressFile", "cell_label"]
+__all__ = ["Listener", "Progress", "ProgressFile", "cell_label", "varied"]
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,19 @@ def cell_label(cell: Cell) -> str:
         if getattr(cell, name) != getattr(defaults, name):
             words.append(f"{name.replace('_', ' ')} {getattr(cell, name)}")
     return ", ".join(words)
+
+
+def varied(planned: Sequence[PlannedCell]) -> dict[str, str]:
+    """The factors in which cells differ, with their levels in order: `{"text": "short, long"}`; text in any case."""
+    found = {}
+    for name in ("text_preset", *[factor for factor in FACTORS if factor not in ("text", "replica")]):
+        levels = list(dict.fromkeys(_level(getattr(item.cell, name)) for item in planned))
+        if len(levels) > 1 or name == "text_preset":
+            found[name.removesuffix("_preset").replace("_", " ")] = ", ".join(levels)
+    return found
+
+
+def _level(value: object) -> str:
+    if isinstance(value, tuple):
+        return " and ".join(f"{key}={one}" for key, one in value) or "none"
+    return str(value) or "none"
