@@ -37,17 +37,22 @@ DRAWN = """() => {
 }"""
 
 
+def run_all(page: Any, lab: Lab, name: str) -> None:
+    """Open a notebook, run all its cells and wait for the last."""
+    page.goto(lab.page(f"{name}.ipynb"))
+    page.wait_for_function(READY, timeout=OPEN_MS)
+    page.set_default_timeout(RUN_MS)
+    page.evaluate(RUN)
+    page.wait_for_function(READY, timeout=RUN_MS)
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_it_runs_to_its_end_without_an_error(name: str, lab: Lab, browser: Any, shots: Path) -> None:
     page = browser.new_page(viewport={"width": WIDTH, "height": 1000})
     said: list[str] = []
     page.on("pageerror", lambda error: said.append(str(error)))
     try:
-        page.goto(lab.page(f"{name}.ipynb"))
-        page.wait_for_function(READY, timeout=OPEN_MS)
-        page.set_default_timeout(RUN_MS)
-        page.evaluate(RUN)
-        page.wait_for_function(READY, timeout=RUN_MS)
+        run_all(page, lab, name)
         outputs = page.evaluate(OUTPUTS)
         height = page.evaluate(DRAWN)["height"]
         page.set_viewport_size({"width": WIDTH, "height": min(height + 200, TALLEST)})
@@ -62,3 +67,19 @@ def test_it_runs_to_its_end_without_an_error(name: str, lab: Lab, browser: Any, 
     assert drawn["charts"] or name in WITHOUT_CHART, "no chart was drawn"
     assert drawn["wide"] == 0, "something reaches beyond the page"
     assert not said, said
+
+
+def test_the_speak_button_speaks_what_was_typed(lab: Lab, browser: Any, shots: Path) -> None:
+    page = browser.new_page(viewport={"width": WIDTH, "height": 1400})
+    try:
+        run_all(page, lab, "listen")
+        page.locator("textarea:visible").first.fill("She sells seashells by the seashore.")
+        page.get_by_role("button", name="Speak").click()
+        heard = page.locator(".kl-player", has_text="seashells")
+        heard.first.wait_for(timeout=OPEN_MS)
+        page.wait_for_timeout(500)
+        heard.first.scroll_into_view_if_needed()
+        page.screenshot(path=shots / "lab-listen-spoken.png")
+        assert page.locator(".kl-player audio").first.is_visible()
+    finally:
+        page.close()
