@@ -47,8 +47,11 @@ def add_initial_phases(g: GraphBuilder, a: Architecture) -> str:
     phases[:, 0] = 0.0
     table = g.initializer("noise.phases", phases)
     with g.scope("noise"):
-        return g.op("Mul", g.op("Gather", table, _first_row(g), axis=0), "noise_scale")
+        row = g.op("Squeeze", g.op("Gather", table, _first_row(g), axis=0), g.ints([0]))
+        return g.op("Mul", row, "noise_scale")
 
 
 def _first_row(g: GraphBuilder) -> str:
-    return g.op("Mod", g.op("Mul", "seed", g.ints(SEED_STRIDE)), g.ints(TABLE_ROWS))
+    """[1]: OpenVINO's provider multiplies no scalars."""
+    seed = g.op("Unsqueeze", "seed", g.ints([0]))
+    return g.op("Mod", g.op("Mul", seed, g.ints(SEED_STRIDE)), g.ints(TABLE_ROWS))

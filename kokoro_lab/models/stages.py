@@ -36,6 +36,7 @@ __all__ = ["STAGES", "Boundary", "Stage", "boundaries"]
 
 BERT_EPSILON = 1e-12  # ALBERT's layer_norm_eps
 VOCODER_SLOPE = 0.1
+PART = 12  # bits
 LAST_SLOPE = 0.01  # before conv_post upstream calls leaky_relu without a slope, which means PyTorch's default
 
 
@@ -162,7 +163,8 @@ def _durations(g: GraphBuilder, a: Architecture) -> None:
         whole = g.op("Max", g.op("Round", frames), g.floats(1.0))
         g.op("Cast", whole, to=_onnx_type(np.int64), name="duration")
         ends = g.op("CumSum", "duration", g.ints(0))
-        total = g.op("ReduceSum", "duration", g.ints([0]), keepdims=0)
+        # a sum straight to a scalar is what OpenVINO's provider leaves to the CPU
+        total = g.op("Squeeze", g.op("ReduceSum", "duration", g.ints([0]), keepdims=1), g.ints([0]))
         frame = g.op("Range", g.ints(0), total, g.ints(1))
         passed = g.op(
             "GreaterOrEqual", g.op("Unsqueeze", frame, g.ints([1])), g.op("Unsqueeze", ends, g.ints([0]))
@@ -206,7 +208,7 @@ def _add_prosody(g: GraphBuilder, a: Architecture) -> None:
 def _add_source(g: GraphBuilder, a: Architecture) -> None:
     """Sines at the harmonics of F0 with noise, and their short-time spectrum.
 
-    Phase is counted in turns, summed in float64 and wrapped at the curve's rate, so that it stays exact for any
+    Phase is counted in turns, summed in whole numbers and wrapped at the curve's rate, so that it stays exact for any
     length; between two steps of the curve it runs linearly, as upstream's interpolation has it. Upstream draws a
     noise for each harmonic and then mixes them by fixed weights; the mix of independent Gaussians is one Gaussian
     whose deviation is the weights' norm.
@@ -241,9 +243,7 @@ def _turns(g: GraphBuilder, a: Architecture) -> str:
         per_sample = g.op("Div", g.op("Mul", harmonic, _f0_row(g)), g.floats(SAMPLE_RATE))
         per_sample = g.op("Sub", per_sample, g.op("Floor", per_sample))
         per_step = g.op("Mul", per_sample, g.floats(a.curve_samples))
-        total = g.op("CumSum", g.op("Cast", per_step, to=_onnx_type(np.float64)), g.ints(1))
-        wrapped = g.op("Cast", g.op("Sub", total, g.op("Floor", total)), to=_onnx_type(np.float32))
-        wrapped = g.op("Add", wrapped, noise.add_initial_phases(g, a))
+        wrapped = g.op("Add", _summed_turns(g, per_step), noise.add_initial_phases(g, a))
         first = g.op("Slice", wrapped, g.ints([0]), g.ints([1]), g.ints([1]))
         rest = g.op("Slice", per_step, g.ints([1]), g.ints([np.iinfo(np.int64).max]), g.ints([1]))
         still = g.floats(np.zeros((a.harmonics, 1)))
@@ -255,6 +255,33 @@ def _turns(g: GraphBuilder, a: Architecture) -> str:
         line = g.op("Reshape", g.op("Add", start, g.op("Mul", advance, part)), g.ints([a.harmonics, -1]))
         half = a.curve_samples // 2
         return g.op("Slice", line, g.ints([half]), g.ints([-half]), g.ints([1]))
+
+
+def _summed_turns(g: GraphBuilder, per_step: str) -> str:
+    """The running sum of [harmonics, steps] turns, whole turns left out: [harmonics, steps] in [0, 1).
+
+    Summed as whole numbers, which no provider rounds and which need no float64 (OpenVINO's and CoreML's take none).
+    A fraction of a turn has two parts of PART bits. The sums stay below 2^31 for 2^19 steps, ten times the longest
+    call, and a float32 of at least one turn has no bit below the second part.
+    """
+    unit = g.floats(2.0**PART)
+    scaled = g.op("Mul", g.op("Sub", per_step, g.op("Floor", per_step)), unit)
+    high = g.op("Floor", scaled)
+    low = g.op("Round", g.op("Mul", g.op("Sub", scaled, high), unit))
+    turns = [
+        g.op(
+            "Div",
+            g.op("Cast", g.op("Mod", _running_sum(g, part), g.ints(2**bits)), to=_onnx_type(np.float32)),
+            g.floats(2.0**bits),
+        )
+        for part, bits in ((high, PART), (low, 2 * PART))
+    ]
+    total = g.op("Add", *turns)
+    return g.op("Sub", total, g.op("Floor", total))
+
+
+def _running_sum(g: GraphBuilder, whole: str) -> str:
+    return g.op("CumSum", g.op("Cast", whole, to=_onnx_type(np.int64)), g.ints(1))
 
 
 def _add_decoder(g: GraphBuilder, a: Architecture) -> None:

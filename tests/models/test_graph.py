@@ -13,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from kokoro_lab.models.architecture import FULL, TINY, UNREAD_PARAMETERS, Architecture, parameters
+from kokoro_lab.models.builder import GraphBuilder
 from kokoro_lab.models.graph import build, build_stage
 from kokoro_lab.models.noise import TABLE_ROWS
-from kokoro_lab.models.stages import STAGES
+from kokoro_lab.models.stages import STAGES, _summed_turns
 from kokoro_lab.models.state import fold
 from kokoro_lab.models.weights import seeded_state
 
@@ -142,6 +143,21 @@ def test_the_noise_is_gaussian_and_does_not_repeat_within_30_seconds(tiny: onnx.
     assert np.abs(correlation[1 : len(noise) // 2]).max() < 0.01
     assert (tables["noise.phases"][:, 0] == 0).all()
     assert tables["noise.phases"][:, 1:].std() == pytest.approx(12**-0.5, abs=0.01)
+
+
+def test_the_phase_stays_exact_over_the_longest_call() -> None:
+    steps = 2 * 50 * 512  # every token lasts as long as it can
+    rng = np.random.default_rng(0)
+    hertz = np.abs(150 + np.cumsum(rng.standard_normal(steps))) * np.arange(1, 10)[:, None]
+    per_step = (hertz * 300 / 24_000 % 300).astype(np.float32)
+    g = GraphBuilder({})
+    g.input("per_step", np.float32, (9, "steps"))
+    g.op("Identity", _summed_turns(g, "per_step"), name="turns")
+    g.output("turns", np.float32, (9, "steps"))
+    (turns,) = _session(g.model("phase", {})).run(["turns"], {"per_step": per_step})
+    exact = np.cumsum(per_step.astype(np.float64), axis=1)
+    error = (turns - exact + 0.5) % 1.0 - 0.5
+    assert np.abs(error).max() < 1e-5
 
 
 def test_a_missing_parameter_is_named() -> None:
