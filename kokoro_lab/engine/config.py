@@ -79,8 +79,8 @@ class EngineConfig:
     arena_auto: bool = False
     """Limit the arena to the documents' size for this machine (default: off; KOKORO_ARENA_AUTO)."""
 
-    memory_pattern: bool = True
-    """Plan memory by the shapes of earlier calls (default: on; KOKORO_MEMORY_PATTERN)."""
+    memory_pattern: bool = False
+    """Plan memory by the shapes of earlier calls (default: off; KOKORO_MEMORY_PATTERN)."""
 
     memory_reuse: bool = True
     """Let tensors take over memory that is no longer read (default: on; KOKORO_MEMORY_REUSE)."""

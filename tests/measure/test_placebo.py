@@ -32,14 +32,14 @@ def test_cells_that_differ_in_two_factors_or_in_none_that_reach_a_session_prove_
 
 
 def test_a_real_placebo_is_called_one_and_a_real_setting_is_not(tmp_path: Path) -> None:
-    """Shrinking an arena that is switched off changes nothing; switching off memory patterns does."""
+    """Shrinking an arena that is switched off changes nothing; switching on memory patterns does."""
     cells = [
         Cell("tiny", "Hi", engine_settings=settings, repeats=1, warmup_cap=1, reference=number == 0)
         for number, settings in enumerate(
             [
                 (("arena", False),),
                 (("arena", False), ("arena_shrink", True)),
-                (("arena", False), ("memory_pattern", False)),
+                (("arena", False), ("memory_pattern", True)),
             ]
         )
     ]

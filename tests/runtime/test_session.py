@@ -67,7 +67,7 @@ CHANGES: list[dict[str, Any]] = [
     {"arena_shrink": True},
     {"arena_limit_mb": 64},
     {"arena_extend": "requested"},
-    {"memory_pattern": False},
+    {"memory_pattern": True},
     {"memory_reuse": False},
     {"spinning": False},
     {"denormals_as_zero": True},
