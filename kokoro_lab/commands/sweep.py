@@ -14,6 +14,7 @@ from kokoro_lab.measure import fingerprint
 from kokoro_lab.models.catalog import resolve
 from kokoro_lab.store import Store
 from kokoro_lab.store.places import results
+from kokoro_lab.sweeps.ceiling import keep_ceiling
 from kokoro_lab.sweeps.estimate import Past, clock
 from kokoro_lab.sweeps.job import Job
 from kokoro_lab.sweeps.notebooks import Execution, execute
@@ -47,6 +48,7 @@ def sweep(
         with _Bar() as bar:
             ended.append(execute(job, bar))
         notice(f"{job.notebook}: {ended[-1].status} in {ended[-1].seconds:.0f} s, kept as {ended[-1].executed}")
+    keep_ceiling(Store(results().tables), run.run_id)
     _conclude(run.run_id, ended, as_json=as_json)
 
 

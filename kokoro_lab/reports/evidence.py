@@ -56,6 +56,8 @@ class Evidence:
     """Version of each table that was read."""
     run_dir: Path
     notebooks: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What sweeps concluded from these rows, with the peaks and the work that bounds are made of."""
 
     @classmethod
     def load(cls, tables: str | Path, run_id: str = "", versions: Mapping[str, int | None] | None = None) -> Self:
@@ -96,6 +98,7 @@ class Evidence:
             versions=pinned,
             run_dir=Path(tables).resolve().parent / "runs" / chosen,
             notebooks=_records(store.notebooks(chosen)),
+            verdicts=store.verdicts(chosen),
         )
 
     @classmethod

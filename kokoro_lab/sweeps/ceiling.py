@@ -1,0 +1,89 @@
+"""What this machine could do at most with the models of a run: peaks and work, measured once a run, kept as rows.
+
+The rows stand in table `verdicts`: of kind "peak" (metric `products_per_s`, one a number of threads) and of kind "work"
+(metric `products`, one a model file, by its SHA-256). A bound needs both. Tiny models get none: no claim rests on them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import psutil
+
+from kokoro_lab.errors import KokoroLabError
+from kokoro_lab.store import Store
+
+__all__ = ["PEAK_METRIC", "WORK_METRIC", "keep_ceiling"]
+
+PEAK_METRIC, WORK_METRIC = "products_per_s", "products"
+COMMAND = (sys.executable, "-m", "kokoro_lab.measure.peak")
+TIMEOUT_S = 600.0
+
+
+def keep_ceiling(store: Store, run_id: str) -> int:
+    """Measure and keep what the run lacks of peaks and work; returns how many rows were written.
+
+    Raises:
+        KokoroLabError: the probe failed.
+    """
+    cells = store.cells(run_id)
+    own = (cells["architecture"] == "full") & (cells["samples"] > 0) & (cells["environment"] == "")
+    wanted = cells[own & (cells["provider"] == "cpu")]
+    if wanted.empty:
+        return 0
+    rows = store.verdicts(run_id)
+    known = (
+        {details.get("sha256") or str(details.get("threads")) for details in rows["details"]} if len(rows) else set()
+    )
+    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    threads = {int(count) or cores for count in wanted["intra_op_threads"]} | {1, cores}
+    models = wanted.drop_duplicates("model_sha256")
+    models = models[~models["model_sha256"].isin(known)]
+    if models.empty and all(str(count) in known for count in threads):
+        return 0
+    done = subprocess.run(
+        [*COMMAND, ",".join(map(str, sorted(threads))), *sorted(set(models["model"]))],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        raise KokoroLabError(f"The peak of this machine could not be measured: {last}")
+    return store.keep_verdicts(run_id, list(_rows(run_id, json.loads(done.stdout))))
+
+
+def _rows(run_id: str, measured: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    shared = {
+        "run_id": run_id,
+        "made_at": datetime.datetime.now(datetime.UTC),
+        "minimum_effect": 0.0,
+        "margin": 0.0,
+        "pairs": 0,
+    }
+    for threads, rates in measured["peaks"].items():
+        words = ", ".join(f"{rate / 1e9:.1f} G/s in {precision}" for precision, rate in rates.items())
+        yield {
+            **shared,
+            "base_cell": f"threads-{threads}",
+            "candidate_cell": f"threads-{threads}",
+            "metric": PEAK_METRIC,
+            "verdict": "peak",
+            "reason": f"{threads} threads multiply at most {words}.",
+            "details": {"kind": "peak", "threads": int(threads), "rates": rates, "evidence": "once"},
+        }
+    for sha256, found in measured["work"].items():
+        yield {
+            **shared,
+            "base_cell": sha256[:12],
+            "candidate_cell": sha256[:12],
+            "metric": WORK_METRIC,
+            "verdict": "work",
+            "reason": f"Multiplications of {found['model']}, by precision.",
+            "details": {"kind": "work", "sha256": sha256, "evidence": "once", **found},
+        }
