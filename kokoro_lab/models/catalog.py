@@ -14,6 +14,8 @@ from filelock import FileLock
 from kokoro_lab.errors import ModelError, ModelNotFoundError
 from kokoro_lab.models.published import published_models
 from kokoro_lab.models.records import (
+    BACK,
+    FRONT,
     KERNELS,
     ModelFile,
     checked,
@@ -25,7 +27,16 @@ from kokoro_lab.models.records import (
 )
 from kokoro_lab.paths import home
 
-__all__ = ["ModelFile", "build_stand_in", "default_model", "installed", "models_folder", "remove", "resolve"]
+__all__ = [
+    "ModelFile",
+    "build_stand_in",
+    "default_model",
+    "installed",
+    "installed_names",
+    "models_folder",
+    "remove",
+    "resolve",
+]
 
 STAND_INS: dict[str, Literal["full", "tiny"]] = {"stand-in": "full", "tiny": "tiny"}
 STAND_IN_SEED = 2
@@ -47,7 +58,16 @@ def default_model() -> str:
 
 def installed() -> list[ModelFile]:
     """Every model in the models folder, by name."""
-    return [resolve(path.stem) for path in sorted(models_folder().glob("*.onnx"))]
+    return [resolve(name) for name in installed_names()]
+
+
+def installed_names() -> list[str]:
+    """Names of the models in the models folder, in order; a split model's two files are one."""
+    files = {path.name for path in models_folder().glob("*.onnx")}
+    split = {name.removesuffix(FRONT) for name in files if name.endswith(FRONT)}
+    split = {stem for stem in split if stem + BACK in files}
+    halves = {stem + end for stem in split for end in (FRONT, BACK)}
+    return sorted(split | {name.removesuffix(".onnx") for name in files - halves})
 
 
 def resolve(name: str, *, notice: Notice | None = None) -> ModelFile:
@@ -63,10 +83,12 @@ def resolve(name: str, *, notice: Notice | None = None) -> ModelFile:
         if path.is_file() and record is not None and record["revision"] == STAND_IN_REVISION:
             return checked(path, record)
         return build_stand_in(name, notice=notice)
+    if not path.is_file() and (halves := _halves(name)):
+        return _joined(name, *halves)
     if not path.is_file() and (name.endswith(".onnx") or "/" in name or "\\" in name):
         path = Path(name).expanduser().resolve()
     if not path.is_file():
-        known = ", ".join(dict.fromkeys([*STAND_INS, *(p.stem for p in models_folder().glob("*.onnx"))]))
+        known = ", ".join(dict.fromkeys([*STAND_INS, *installed_names()]))
         raise ModelNotFoundError(f"there is no model {name!r}; use one of {known}, or the path of an .onnx file")
     record = read_record(path)
     return checked(path, record) if record else _recognise(path)
@@ -78,11 +100,16 @@ def remove(name: str) -> list[Path]:
     Raises ModelNotFoundError when no model of that name is installed; a file elsewhere is never touched.
     """
     path = models_folder() / f"{name}.onnx"
-    if Path(name).name != name or not path.is_file():
-        known = ", ".join(p.stem for p in models_folder().glob("*.onnx")) or "none"
+    paths = [path] if path.is_file() else list(_halves(name))
+    if Path(name).name != name or not paths:
+        known = ", ".join(installed_names()) or "none"
         raise ModelNotFoundError(f"no model {name!r} is installed; installed are: {known}")
-    found = [path, record_path(path), path.with_suffix(".lock"), path.with_name(f".{path.name}.part")]
-    found = [each for each in found if each.is_file()]
+    found = [
+        each
+        for file in paths
+        for each in (file, record_path(file), file.with_suffix(".lock"), file.with_name(f".{file.name}.part"))
+        if each.is_file()
+    ]
     for each in found:
         each.unlink()
     return found
@@ -124,6 +151,19 @@ def build_stand_in(name: str, *, notice: Notice | None = None) -> ModelFile:
         write_record(file, revision=STAND_IN_REVISION, seed=STAND_IN_SEED, onnx=version("onnx"))
         say(f"built {path} ({file.bytes / 1e6:.0f} MB, SHA-256 {file.sha256[:12]}...)")
     return file
+
+
+def _halves(name: str) -> tuple[Path, ...]:
+    """The two installed files of the split model `name`; empty when there is no such model."""
+    paths = tuple(models_folder() / (name + end) for end in (FRONT, BACK))
+    return paths if all(path.is_file() for path in paths) else ()
+
+
+def _joined(name: str, *halves: Path) -> ModelFile:
+    """One model in two files: its path is the first's, its sum that of both sums."""
+    front, back = (resolve(path.stem) for path in halves)
+    both = hashlib.sha256(f"{front.sha256} {back.sha256}".encode()).hexdigest()
+    return replace(front, name=name, sha256=both, bytes=front.bytes + back.bytes)
 
 
 def _recognise(path: Path) -> ModelFile:

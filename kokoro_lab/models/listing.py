@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from kokoro_lab.errors import ModelError
-from kokoro_lab.models.catalog import STAND_INS, ModelFile, default_model, models_folder, resolve
+from kokoro_lab.models.catalog import (
+    STAND_INS,
+    ModelFile,
+    default_model,
+    installed_names,
+    models_folder,
+    resolve,
+)
 from kokoro_lab.models.contract import read_contract
 from kokoro_lab.models.published import published_files
-from kokoro_lab.models.records import read_record
 
 __all__ = ["listing"]
 
@@ -23,7 +28,7 @@ def listing() -> list[dict[str, Any]]:
     Installed files come first, broken ones among them with an `error`; then what could be built or fetched. Names of
     `models fetch` keep their published size and sum.
     """
-    rows = [_installed(path) for path in sorted(models_folder().glob("*.onnx"))]
+    rows = [_installed(name) for name in installed_names()]
     known = {row["name"] for row in rows}
     rows += [
         _row(name, weights="stand-in", architecture=size, precision="fp32", contract="kokoro-lab")
@@ -48,23 +53,23 @@ def listing() -> list[dict[str, Any]]:
     return [{**row, "default": row["name"] == default} for row in rows]
 
 
-def _installed(path: Path) -> dict[str, Any]:
+def _installed(name: str) -> dict[str, Any]:
+    path = models_folder() / f"{name}.onnx"
     try:
-        file: ModelFile = resolve(str(path)) if path.stem in STAND_INS else resolve(path.stem)
+        file: ModelFile = resolve(str(path)) if name in STAND_INS else resolve(name)
     except ModelError as error:
-        return _row(path.stem, path=str(path), installed=True, error=error.message)
-    row = _row(file.name, contract=_contract(path), installed=True)
+        return _row(name, path=str(path), installed=True, error=error.message)
+    row = _row(file.name, contract=_contract(file), installed=True)
     return {**row, **asdict(file), "path": str(file.path)}
 
 
-def _contract(path: Path) -> str:
-    """How the file wants to be called; a half of a split model is no whole contract."""
-    if "recipe" in (record := read_record(path) or {}) and record["recipe"].get("split"):
-        return "split"
-    from kokoro_lab.models.onnxfile import contract_ports, read_onnx
+def _contract(file: ModelFile) -> str:
+    """How the file wants to be called."""
+    from kokoro_lab.models.onnxfile import contract_ports
+    from kokoro_lab.models.partition import read_whole
 
     try:
-        return read_contract(*contract_ports(read_onnx(path))).name
+        return read_contract(*contract_ports(read_whole(file))).name
     except ModelError:
         return "unknown"
 

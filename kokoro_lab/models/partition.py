@@ -9,9 +9,11 @@ import onnx
 from onnx import helper
 
 from kokoro_lab.models.architecture import Architecture
+from kokoro_lab.models.onnxfile import read_onnx
+from kokoro_lab.models.records import ModelFile
 from kokoro_lab.models.stages import boundaries
 
-__all__ = ["BOUNDARY", "between", "fixed", "split"]
+__all__ = ["BOUNDARY", "between", "fixed", "joined", "read_whole", "split"]
 
 BOUNDARY = ("text_encoding", "frame_token", "f0", "energy", "source_spectrum")
 """What the part before the decoder hands to the rest; durations, alignment and phase are settled there, in fp32."""
@@ -24,6 +26,27 @@ def split(model: onnx.ModelProto, arch: Architecture) -> tuple[onnx.ModelProto, 
     """
     front = between(model, arch, ("tokens", "style", "speed"), ("duration", *BOUNDARY))
     return front, between(model, arch, (*BOUNDARY, "style"), ("audio",))
+
+
+def joined(front: onnx.ModelProto, back: onnx.ModelProto) -> onnx.ModelProto:
+    """What `split` cut in two, whole again: tokens, style, speed -> audio, duration."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(front)
+    graph = whole.graph
+    graph.node.extend(back.graph.node)
+    held = {tensor.name for tensor in graph.initializer}
+    graph.initializer.extend(tensor for tensor in back.graph.initializer if tensor.name not in held)
+    durations = [info for info in graph.output if info.name not in BOUNDARY]
+    graph.value_info.extend(info for info in graph.output if info.name in BOUNDARY)
+    del graph.output[:]
+    graph.output.extend([*back.graph.output, *durations])
+    return whole
+
+
+def read_whole(file: ModelFile) -> onnx.ModelProto:
+    """The graph of a model file, of both halves when it is split. Raises what `onnxfile.read_onnx` raises."""
+    model = read_onnx(file.path)
+    return joined(model, read_onnx(file.back[0])) if file.back else model
 
 
 def between(

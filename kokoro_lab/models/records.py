@@ -17,8 +17,20 @@ from typing import Any, Literal
 
 from kokoro_lab.errors import ModelError
 
-__all__ = ["KERNELS", "ModelFile", "checked", "file_sum", "read_record", "record_path", "write_record", "written_whole"]
+__all__ = [
+    "BACK",
+    "FRONT",
+    "KERNELS",
+    "ModelFile",
+    "checked",
+    "file_sum",
+    "read_record",
+    "record_path",
+    "write_record",
+    "written_whole",
+]
 
+FRONT, BACK = "-front.onnx", "-back.onnx"  # how the files of a split model end
 KERNELS = "kernels-"  # how the precision of a graph on compiled operators begins
 
 
@@ -38,6 +50,14 @@ class ModelFile:
     def needs_kernels(self) -> bool:
         """Whether the graph names our compiled operators, so that a session must load them first."""
         return self.precision.startswith(KERNELS)
+
+    @property
+    def back(self) -> tuple[Path, ...]:
+        """The second file of a split model, whose `path` is its first; empty for a model in one file."""
+        if not self.path.name.endswith(FRONT):
+            return ()
+        back = self.path.with_name(self.path.name.removesuffix(FRONT) + BACK)
+        return (back,) if back.is_file() else ()
 
 
 @contextmanager

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kokoro_lab.errors import InferenceError, InputError, ModelError, ModelNotFoundError, ProviderError
+from kokoro_lab.errors import InferenceError, InputError, ModelError, ModelNotFoundError, ProviderError, SettingError
 from kokoro_lab.kernels.library import register
 from kokoro_lab.models.contract import Contract, read_contract
 from kokoro_lab.runtime.arena import registered
 from kokoro_lab.runtime.assignment import EffectiveProvider, NodeAssignment, ProviderShare, judge, read_assignment
 from kokoro_lab.runtime.providers import CPU, require
 from kokoro_lab.runtime.settings import SessionSettings, read_back, run_options, session_options
+from kokoro_lab.runtime.staged import Staged
 from kokoro_lab.text.vocabulary import MAX_TOKENS
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class Session:
         import onnxruntime
 
         settings = settings or SessionSettings()
+        if model.back and settings.io_binding:
+            raise SettingError(f"{model.name} is split in two sessions, which take no io_binding; turn it off")
         request = settings.request
         reason = ""
         try:
@@ -137,9 +140,11 @@ class Session:
             if model.needs_kernels:
                 register(session_settings)
             with arena:
-                return onnxruntime.InferenceSession(
-                    str(model.path), session_settings, providers, options, enable_fallback=0
-                )
+                halves = [
+                    onnxruntime.InferenceSession(str(path), session_settings, providers, options, enable_fallback=0)
+                    for path in (model.path, *model.back)
+                ]
+            return Staged(*halves) if model.back else halves[0]
 
         start = time.perf_counter()
         try:
