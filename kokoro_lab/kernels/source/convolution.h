@@ -69,6 +69,7 @@ class TiledConvolution final : public Convolution {
   static constexpr bool kShort = std::is_same_v<Element, int16_t>;
   static constexpr int kDepth = kShort ? kShortBlock : kBlock;  // channels of a block of the products' operands
   static constexpr int kPair = kShort ? 2 : 1;                  // of them side by side in the packed weights
+  static constexpr int kKept = kShort ? Form::kSize : Basis<Form>::kKept;  // matrices of packed weights a panel
 
  public:
   TiledConvolution(const Geometry& geometry, const Weights& weights) : g_(geometry) {
@@ -144,16 +145,16 @@ class TiledConvolution final : public Convolution {
     return divide_up(tiles, round_up(divide_up(tiles, target), 2));
   }
 
-  // [panel][point][depth / kPair][kPanel][kPair]
+  // [panel][kept][depth / kPair][kPanel][kPair]
   void pack(const Weights& weights) {
-    packed_.reserve(static_cast<size_t>(panels_ * Form::kSize * depth_ * kPanel));
+    packed_.reserve(static_cast<size_t>(panels_ * kKept * depth_ * kPanel));
     if constexpr (kShort) column_scales_.reserve(static_cast<size_t>(panels_ * Form::kSize * kPanel));
-    Buffer<float> column(static_cast<size_t>(Form::kSize * depth_));
+    Buffer<float> column(static_cast<size_t>(kKept * depth_));
     for (int64_t panel = 0; panel < panels_; ++panel)
       for (int64_t lane = 0; lane < kPanel; ++lane) {
         for (int64_t row = 0; row < depth_; ++row) transform_weights(weights, panel * kPanel + lane, row, column.get());
-        for (int64_t point = 0; point < Form::kSize; ++point)
-          pack_column(column.get() + point * depth_, panel * Form::kSize + point, lane);
+        for (int64_t kept = 0; kept < kKept; ++kept)
+          pack_column(column.get() + kept * depth_, panel * kKept + kept, lane);
       }
   }
 
@@ -170,7 +171,7 @@ class TiledConvolution final : public Convolution {
     }
   }
 
-  // Row `row` of the depth for one column, at every point: to[point * depth_ + row].
+  // Row `row` of the depth for one column, in every matrix that is kept: to[kept * depth_ + row].
   void transform_weights(const Weights& weights, int64_t column, int64_t row, float* to) const {
     const int64_t wide = depth_blocks_ * kDepth, chunk = row / wide, channel = row % wide;
     double taps[Form::kTaps] = {};
@@ -178,10 +179,29 @@ class TiledConvolution final : public Convolution {
       const int64_t index = chunk * Form::kTaps + tap;
       if (column < g_.columns && channel < g_.channels && index < g_.taps) taps[tap] = weights.at(column, channel, index);
     }
-    for (int point = 0; point < Form::kSize; ++point) {
+    for (int kept = 0; kept < kKept; ++kept) {
       double value = 0.0;
-      for (int tap = 0; tap < Form::kTaps; ++tap) value += WeightTransform<Form>::at(point, tap) * taps[tap];
-      to[point * depth_ + row] = static_cast<float>(value);
+      for (int tap = 0; tap < Form::kTaps; ++tap) value += factor(kept, tap) * taps[tap];
+      to[kept * depth_ + row] = static_cast<float>(value);
+    }
+  }
+
+  static double factor(int kept, int tap) {
+    return kShort ? WeightTransform<Form>::at(kept, tap) : Basis<Form>::at(kept, tap);
+  }
+
+  // A panel's weights at one point: as they are kept, or worked out in this thread's scratch.
+  const Element* weights_at(int64_t panel, int64_t point) const {
+    const int64_t size = depth_ * kPanel;
+    const Element* kept = packed_.get() + panel * kKept * size;
+    if constexpr (kShort || kKept == Form::kSize) {
+      return kept + point * size;
+    } else {
+      const Mix mix = Basis<Form>::mix(static_cast<int>(point));
+      if (mix.is_kept()) return kept + mix.kept[0] * size;
+      float* made = scratch<float, 4>(static_cast<size_t>(size));
+      mix_weights(mix, kept, size, size, made);
+      return made;
     }
   }
 
@@ -254,14 +274,13 @@ class TiledConvolution final : public Convolution {
     float* products = scratch<float, 2>(static_cast<size_t>(Form::kSize * product_stride));
     const int64_t block_stride = phases_ * view.tiles * kDepth;
     for (int64_t point = 0; point < Form::kSize; ++point) {
-      const int64_t place = panel * Form::kSize + point;
-      const Element* b = packed_.get() + place * depth_ * kPanel;
+      const Element* b = weights_at(panel, point);
       const Element* a = view.data + point * point_stride(view.tiles) + (first - view.first) * kDepth;
       float* c = products + point * product_stride;
       alignas(64) float scales[kPanel];
       if constexpr (kShort)
         for (int lane = 0; lane < kPanel; ++lane)
-          scales[lane] = view.scales[point] * column_scales_[static_cast<size_t>(place * kPanel + lane)];
+          scales[lane] = view.scales[point] * column_scales_[static_cast<size_t>((panel * kKept + point) * kPanel + lane)];
       for (int64_t phase = 0; phase < (joined ? 1 : phases_); ++phase) {
         const Element* from = a + phase * view.tiles * kDepth;
         float* to = c + phase * phase_rows * kPanel;

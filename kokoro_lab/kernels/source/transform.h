@@ -46,6 +46,72 @@ struct WeightTransform<Nested<Inner>> {
   }
 };
 
+// A point's weights as factors of up to three kept matrices.
+struct Mix {
+  int terms;
+  int kept[3];
+  float factor[3];
+  bool is_kept() const { return terms == 1 && factor[0] == 1.0f; }
+};
+
+// What is kept in memory of a form's transformed weights: all of them, or fewer from which the rest are worked out,
+// panel by panel, when they are needed. `at` is what the kept ones' transform multiplies tap `tap` with.
+template <typename Form>
+struct Basis {
+  static constexpr int kKept = Form::kSize;
+  static double at(int kept, int tap) { return WeightTransform<Form>::at(kept, tap); }
+  static Mix mix(int point) { return {1, {point}, {1.0f}}; }
+};
+
+// The taps themselves: less than the points by a third in wide layers, by two thirds where the points are many.
+template <typename Form>
+struct TapBasis {
+  static constexpr int kKept = Form::kTaps;
+  static double at(int kept, int tap) { return kept == tap ? 1.0 : 0.0; }
+  static Mix mix(int point) {
+    Mix mix{};
+    for (int tap = 0; tap < Form::kTaps; ++tap) {
+      const double factor = WeightTransform<Form>::at(point, tap);
+      if (factor == 0.0) continue;
+      mix.kept[mix.terms] = tap;
+      mix.factor[mix.terms++] = static_cast<float>(factor);
+    }
+    return mix;
+  }
+};
+template <>
+struct Basis<F2x3> : TapBasis<F2x3> {};
+template <>
+struct Basis<F6x2> : TapBasis<F6x2> {};
+
+// The two chunks' own: their halved sum and difference follow.
+template <typename Inner>
+struct Basis<Nested<Inner>> {
+  static constexpr int kKept = 2 * Inner::kSize;
+  static double at(int kept, int tap) {
+    return WeightTransform<Nested<Inner>>::at(kept < Inner::kSize ? kept : kept + 2 * Inner::kSize, tap);
+  }
+  static Mix mix(int point) {
+    const int outer = point / Inner::kSize, inner = point % Inner::kSize;
+    if (outer == 0) return {1, {inner}, {1.0f}};
+    if (outer == 3) return {1, {inner + Inner::kSize}, {1.0f}};
+    return {2, {inner, inner + Inner::kSize}, {0.5f, outer == 1 ? 0.5f : -0.5f}};
+  }
+};
+
+// `count` weights of a point from the kept matrices, `stride` apart.
+inline void mix_weights(const Mix& mix, const float* kept, int64_t stride, int64_t count, float* to) {
+  const float *a = kept + mix.kept[0] * stride, *b = kept + mix.kept[1] * stride, *c = kept + mix.kept[2] * stride;
+  const Vec f = splat(mix.factor[0]), g = splat(mix.factor[1]), h = splat(mix.factor[2]);
+  if (mix.terms == 1) {
+    for (int64_t i = 0; i < count; i += kLanes) store(to + i, load(a + i) * f);
+  } else if (mix.terms == 2) {
+    for (int64_t i = 0; i < count; i += kLanes) store(to + i, load(a + i) * f + load(b + i) * g);
+  } else {
+    for (int64_t i = 0; i < count; i += kLanes) store(to + i, load(a + i) * f + load(b + i) * g + load(c + i) * h);
+  }
+}
+
 // kTile + kTaps - 1 inputs, `stride` floats apart, to kSize transformed ones.
 template <typename Form>
 inline void transform_plain_input(const float* from, int64_t stride, float* to, int64_t point_stride) {
