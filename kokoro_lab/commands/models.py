@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from kokoro_lab.commands.console import notice, print_json, print_table
-from kokoro_lab.errors import InputError, RegressedError
+from kokoro_lab.errors import InconclusiveError, InputError, RegressedError
 
 __all__ = ["app"]
 
@@ -159,24 +159,47 @@ def tune(
 def bench(
     names: Annotated[list[str], typer.Argument(help="Models to measure.")],
     base: Annotated[str, typer.Option("--base", help="What they are measured against: a name, or a file.")] = "default",
+    gate: Annotated[str, typer.Option("--gate", help="Model whose audio is the reference; the base if empty.")] = "",
     tokens: Annotated[str, typer.Option(help="Lengths, of 16, 50, 150 and 400.")] = "16,50,150,400",
-    blocks: Annotated[int, typer.Option(help="Fresh processes a model and length.", min=1)] = 4,
+    blocks: Annotated[int, typer.Option(help="Fresh processes a model and length; six give intervals.", min=1)] = 6,
     budget_s: Annotated[float, typer.Option(help="Seconds after which no more blocks start.")] = 1800.0,
+    keep: Annotated[Path | None, typer.Option(help="Folder of blocks and audio; given again, it is continued.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure models against one, interleaved in fresh processes on two threads. Half an hour unless limited."""
+    """Measure models against one, interleaved in fresh processes on two threads: about 12 minutes for two of them.
+
+    Ends with 1 when a bar of their recipes is missed, and with 3 when one is not decided.
+    """
     import tempfile
 
     from kokoro_lab.variants.bench import bench as measure
+    from kokoro_lab.variants.bench import judgements, recipe_of
 
     lengths = [int(each) for each in tokens.split(",") if each.strip().isdecimal()]
+    recipes = {name: recipe_of(name) for name in names}
     with tempfile.TemporaryDirectory(prefix="kokoro-lab-bench-") as folder:
-        rows = measure(base, names, Path(folder), tokens=lengths, blocks=blocks, budget_s=budget_s, notice=notice)
+        rows = measure(
+            base,
+            names,
+            keep or Path(folder),
+            reference=gate,
+            tokens=lengths,
+            blocks=blocks,
+            budget_s=budget_s,
+            notice=notice,
+        )
+    judged = judgements(rows, recipes)
+    table, bars = [row.as_dict() for row in rows], [each.as_dict() for each in judged]
     if as_json:
-        print_json({"base": base, "rows": [row.as_dict() for row in rows]})
+        print_json({"base": base, "rows": table, "bars": bars})
     else:
-        columns = ("model", "tokens", "speed", "low", "high", "verdict", "gate", "pairs", "memory", "load")
-        print_table([row.as_dict() for row in rows], columns)
+        columns = ("model", "tokens", "speed", "low", "high", "verdict", "gate", "pairs", "memory", "peak_mb", "load")
+        print_table(table, (*columns, "load_ms"), title=f"Against {base}")
+        print_table(bars, ("model", "figure", "tokens", "bound", "found", "state"), title="Bars")
+    for state, error in (("missed", RegressedError), ("undecided", InconclusiveError)):
+        if some := [each for each in judged if each.state == state]:
+            named = "; ".join(f"{each.model} {each.figure} at {each.tokens} tokens" for each in some)
+            raise error(f"{state}: {named}")
 
 
 @app.command()
@@ -222,19 +245,29 @@ def _verify_quality(name: str, against: str, as_json: bool) -> None:
 
 
 def _verify_placement(name: str, providers: list[str], as_json: bool) -> None:
+    from kokoro_lab.models.architecture import architecture_named
     from kokoro_lab.models.catalog import resolve
-    from kokoro_lab.models.onnxfile import read_onnx
+    from kokoro_lab.models.partition import read_whole
     from kokoro_lab.variants.portability import coreml_fallbacks, openvino_obstacles, place
+    from kokoro_lab.variants.probes import check_probes
 
     file = resolve(name, notice=notice)
-    model = read_onnx(file.path)
-    rows = [asdict(each) for each in place(file, providers)]
+    model = read_whole(file)
+    ours = any(entry.key == "kokoro_lab.architecture" for entry in model.metadata_props)
+    probes = check_probes()[:1] if ours else []
+    rows = place(model, providers, probes, arch=architecture_named(file.architecture))
     static = {"coreml": coreml_fallbacks(model), "openvino": openvino_obstacles(model)}
     fallbacks = [{"provider": which, **asdict(each)} for which, found in static.items() for each in found]
     if as_json:
-        print_json({"model": file.name, "rows": rows, "fallbacks": fallbacks})
+        print_json({"model": file.name, "rows": [row.as_dict() for row in rows], "fallbacks": fallbacks})
         return
-    print_table(rows, ("provider", "status", "share", "nodes", "reason"))
+    shown = [{**row.as_dict(), "against_cpu": row.heard.verdict if row.heard else ""} for row in rows]
+    print_table(shown, ("provider", "environment", "status", "share", "nodes", "against_cpu", "reason"))
+    for row in rows:
+        for node in row.elsewhere:
+            notice(f"Not in {row.provider}: {node}")
+        for reason in row.heard.reasons if row.heard else ():
+            notice(f"In {row.provider}: {reason}")
     print_table(fallbacks, ("provider", "operator", "count", "reason"), title="By published limits, left to the CPU")
 
 

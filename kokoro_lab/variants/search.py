@@ -7,22 +7,29 @@ verified as a whole by whoever takes it.
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from kokoro_lab.audio.speech_distance import snr_db
+from kokoro_lab.errors import ModelError
 from kokoro_lab.models.architecture import FULL, Architecture
 from kokoro_lab.models.partition import BOUNDARY, between
 from kokoro_lab.models.quantize_static import conv_names, prepare, quantize_static, selected
+from kokoro_lab.paths import data_folder
 from kokoro_lab.variants.calibrate import calibrate
 from kokoro_lab.variants.probes import Arrays, Probe, Runner, calibration_probes, check_probes
 
-__all__ = ["GROUPS", "Sensitivity", "best_set", "sensitivities"]
+__all__ = ["GROUPS", "LEAST_SNR_DB", "Sensitivity", "best_set", "sensitivities", "stored"]
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "encode": ("decoder.encode.*",),
@@ -34,6 +41,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 """Layer groups by name: patterns over module names. What lies before the source is none of them."""
 ROUNDS = 5  # interleaved readings of each group's time
+LEAST_SNR_DB = 22.0  # what an int8 variant has to reach to count
+STORED = "sensitivity.json"
 
 Notice = Callable[[str], None]
 
@@ -48,7 +57,8 @@ class Sensitivity:
     snr_db: float
     """Of the waveform after the source, the noise of all probes taken together."""
     saved: float
-    """Share of the time after the source that it saves, the median of interleaved pairs; negative when it costs."""
+    """Share of the processor time after the source that it saves on one thread, the median of interleaved pairs;
+    negative when it costs."""
 
     @property
     def noise(self) -> float:
@@ -75,17 +85,18 @@ def sensitivities(
     probes = list(check_probes() if probes is None else probes)
     front = Runner(between(model, arch, ("tokens", "style", "speed"), BOUNDARY))
     feeds = [{**probe.feeds(), **front.run(probe.feeds())} for probe in probes]
-    reference = Runner(_back(prepare(model, ()), arch))
+    reference = Runner(_back(prepare(model, ()), arch), threads=1)
+    clean = [reference.run(each)["audio"] for each in feeds]
     found = []
     for name, convs in chosen.items():
         say(f"{name}: {len(convs)} convolutions")
-        candidate = Runner(_back(quantize_static(prepare(model, convs), convs, reach), arch))
+        candidate = Runner(_back(quantize_static(prepare(model, convs), convs, reach), arch), threads=1)
         found.append(
             Sensitivity(
                 name,
                 tuple(groups[name]),
                 len(convs),
-                _snr(reference, candidate, feeds),
+                _snr(clean, candidate, feeds),
                 _saved(reference, candidate, feeds[-1], rounds),
             )
         )
@@ -102,23 +113,57 @@ def best_set(found: Sequence[Sensitivity], least_snr_db: float) -> list[Sensitiv
     return taken
 
 
+def stored() -> list[Sensitivity]:
+    """What the search found on the whole-size stand-in (data/sensitivity.json); the recipe `int8` is its best set.
+
+    `python -m kokoro_lab.variants.search` searches again.
+    """
+    rows = json.loads((data_folder() / STORED).read_text(encoding="utf-8"))["rows"]
+    return [Sensitivity(**{**row, "patterns": tuple(row["patterns"])}) for row in rows]
+
+
 def _back(model: onnx.ModelProto, arch: Architecture) -> onnx.ModelProto:
     return between(model, arch, (*BOUNDARY, "style"), ("audio",))
 
 
-def _snr(reference: Runner, candidate: Runner, feeds: Sequence[Arrays]) -> float:
-    pairs = [(reference.run(each)["audio"], candidate.run(each)["audio"]) for each in feeds]
-    return snr_db(np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs]))
+def _snr(clean: Sequence[NDArray[Any]], candidate: Runner, feeds: Sequence[Arrays]) -> float:
+    return snr_db(np.concatenate(clean), np.concatenate([candidate.run(each)["audio"] for each in feeds]))
 
 
 def _saved(reference: Runner, candidate: Runner, feeds: Arrays, rounds: int) -> float:
-    """1 less the median ratio of interleaved runs; both were warmed up on these very shapes."""
+    """1 less the median ratio of interleaved runs; both were warmed up on these very shapes.
+
+    Processor time of this thread, which runs the whole of a session with one thread: other processes do not add to it.
+    """
     ratios = []
     for turn in range(rounds):
         times = {}
         for runner in (reference, candidate) if turn % 2 else (candidate, reference):
-            start = time.perf_counter()
+            start = time.thread_time()
             runner.run(feeds)
-            times[id(runner)] = time.perf_counter() - start
+            times[id(runner)] = time.thread_time() - start
         ratios.append(times[id(candidate)] / times[id(reference)])
     return 1.0 - float(np.median(ratios)) if ratios else math.nan
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Search on the plain model named (the stand-in if none is) and keep what was found in data/."""
+    from kokoro_lab.variants.make import plain_model
+
+    file, model, arch = plain_model(arguments[0] if arguments else "stand-in")
+    if arch != FULL:
+        raise ModelError(f"{file.name} is not whole-size, so it cannot tell which layers are worth quantising")
+    found = sensitivities(model, arch=arch, notice=lambda message: print(message, file=sys.stderr))
+    rows = [{**asdict(each), "snr_db": round(each.snr_db, 2), "saved": round(each.saved, 4)} for each in found]
+    content = {
+        "comment": "One group in int8 at a time: noise after the source, share of processor time saved there.",
+        "source": {"name": file.name, "sha256": file.sha256, "weights": file.weights},
+        "tools": {tool: version(tool) for tool in ("kokoro-lab", "numpy", "onnx", "onnxruntime")},
+        "rows": rows,
+    }
+    (data_folder() / STORED).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -10,7 +10,14 @@ import pytest
 import typer
 
 from kokoro_lab.commands.models import app
-from kokoro_lab.errors import InputError, ModelError, ModelNotFoundError, RegressedError, SettingError
+from kokoro_lab.errors import (
+    InconclusiveError,
+    InputError,
+    ModelError,
+    ModelNotFoundError,
+    RegressedError,
+    SettingError,
+)
 from kokoro_lab.models.architecture import TINY
 from kokoro_lab.models.catalog import models_folder
 from kokoro_lab.models.graph import build
@@ -91,16 +98,28 @@ def test_only_stand_ins_are_built(home: Path) -> None:
         run("build", "kokoro-v1.0")
 
 
-def test_bench_measures_in_fresh_processes_and_gates_the_audio(
+def test_bench_measures_in_fresh_processes_gates_the_audio_judges_the_bars_and_continues(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(home))
     run("build", "tiny")
     run("optimize", "tiny")
-    found = told(capsys, "bench", "tiny-optimized", "--base", "tiny", "--tokens", "16", "--blocks", "1")
-    (row,) = found["rows"]
+    capsys.readouterr()
+    words = ("bench", "tiny-optimized", "--base", "tiny", "--tokens", "16", "--blocks", "1", "--keep", str(home / "b"))
+    printed = []
+    for _ in range(2):  # one pair has no interval, so the bar on speed is open or missed
+        with pytest.raises((InconclusiveError, RegressedError), match="tiny-optimized"):
+            run(*words, "--json")
+        printed.append(json.loads(capsys.readouterr().out))
+    assert printed[0] == printed[1]  # nothing was measured again
+    (row,) = printed[0]["rows"]
     assert (row["model"], row["tokens"], row["pairs"]) == ("tiny-optimized", 16, 1)
     assert row["speed"] > 0
+    assert row["peak_mb"] > 50
     assert row["gate"] == "equivalent"
+    assert [(bar["figure"], bar["found"]) for bar in printed[0]["bars"]] == [
+        ("speed", row["speed"]),
+        ("load", row["load"]),
+    ]
     with pytest.raises(SettingError, match="texts of 16, 50, 150, 400"):
         run("bench", "tiny", "--base", "tiny", "--tokens", "17")
