@@ -45,6 +45,7 @@ DOMAIN, VERSION = "kokoro_lab", 1
 NO_ACTIVATION, LEAKY, SNAKE = 0, 1, 2
 BOUNDARIES = ("text_encoding", "frame_token", "f0", "energy", "source_spectrum")
 GENERATOR = "decoder.generator"
+RESIDUAL = 8  # the input that an output may take the memory of
 APART_BYTES = 1 << 16  # tensors from this size on are worth a mapping of their own
 
 Precision = Literal["fp32", "int16"]
@@ -84,7 +85,7 @@ def rewrite_for_kernels(model: onnx.ModelProto, precision: Precision = "fp32") -
             *(tensor for name, tensor in weights.items() if name in read and name not in fresh),
             *tail.initializer,
         ],
-        value_info=[info for info in model.graph.value_info if info.name in made],
+        value_info=[*(info for info in model.graph.value_info if info.name in made), *_shapes(tail)],
     )
     result = helper.make_model(
         graph,
@@ -145,6 +146,29 @@ def _set_apart(graph: onnx.GraphProto) -> None:
         tensor.name = apart(tensor.name)
     for node in graph.node:
         node.input[:] = [apart(name) for name in node.input]
+
+
+def _shapes(tail: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """The shapes of our operators' outputs, lengths by name: tensors of one name may take each other's memory."""
+    weights = {tensor.name: tuple(tensor.dims) for tensor in tail.initializer}
+    lengths: dict[str, str] = {}
+    shapes = []
+    for node in (node for node in tail.node if node.domain == DOMAIN):
+        x, weight, *others = node.input
+        residual = others[RESIDUAL - 2] if len(others) > RESIDUAL - 2 else ""
+        number = {entry.name: entry.i for entry in node.attribute}
+        columns, _, taps = weights[weight]
+        pads = number.get("left", 0) + number.get("right", 0)
+        keeps = node.op_type == "Convolution" and pads == number.get("dilation", 1) * (taps - 1)
+        like = residual or (x if keeps else "")
+        lengths[node.output[0]] = lengths.get(like, f"rows of {like or node.output[0]}")
+        channels = weights[weight][1] if node.op_type == "Upsample" else columns
+        shapes.append(
+            helper.make_tensor_value_info(
+                node.output[0], onnx.TensorProto.FLOAT, [1, lengths[node.output[0]], channels]
+            )
+        )
+    return shapes
 
 
 def _upstream(graph: onnx.GraphProto, names: Iterable[str]) -> list[onnx.NodeProto]:

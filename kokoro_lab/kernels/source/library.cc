@@ -1,5 +1,7 @@
 // The library's edge: describes the operators to onnxruntime and registers them with a session's options.
 
+#include <cstdio>
+
 #include "operators.h"
 
 namespace {
@@ -12,8 +14,8 @@ template <bool upsampling>
 struct Described : ort::CustomOp {
   using Kernel = Operator<upsampling>;
 
-  Described() : ort::CustomOp{} {
-    version = ort::kApiVersion;
+  explicit Described(uint32_t declared) : ort::CustomOp{} {
+    version = declared;
     name = [](const CustomOp*) { return upsampling ? "Upsample" : "Convolution"; };
     provider = [](const CustomOp*) -> const char* { return nullptr; };  // the CPU
     input_type = [](const CustomOp*, size_t) -> int { return ort::kFloat; };
@@ -41,6 +43,14 @@ struct Described : ort::CustomOp {
     destroy = [](void* kernel) { delete static_cast<Handle*>(kernel); };
     start_version = [](const CustomOp*) -> int { return 1; };
     end_version = [](const CustomOp*) -> int { return INT32_MAX; };
+    // an element of a residual is read before the output's element of that place is written, and never again
+    may_inplace = [](int** from, int** to) -> size_t {
+      static int residuals[] = {kResidual, kResidual2}, outputs[] = {kY, kY};
+      *from = residuals;
+      *to = outputs;
+      return 2;
+    };
+    release_may_inplace = [](int*, int*) {};
   }
 
   struct Handle {
@@ -49,8 +59,12 @@ struct Described : ort::CustomOp {
   };
 };
 
-const Described<false> kConvolution;
-const Described<true> kUpsample;
+// The newest declaration that the runtime reads: it refuses newer ones than its own.
+uint32_t declared_version(const ort::ApiBase* base) {
+  int major = 0, minor = 0;
+  const bool read = std::sscanf(base->version(), "%d.%d", &major, &minor) == 2;
+  return read && (major > 1 || minor >= static_cast<int>(ort::kInplaceVersion)) ? ort::kInplaceVersion : ort::kApiVersion;
+}
 
 }  // namespace
 
@@ -71,10 +85,12 @@ EXPORTED ort::Status* RegisterCustomOps(ort::SessionOptions* options, const ort:
     static ort::Domain* domain = nullptr;
     const std::lock_guard<std::mutex> lock(mutex);
     if (!domain) {
+      static const Described<false> convolution(declared_version(base));
+      static const Described<true> upsample(declared_version(base));
       ort::Domain* made = nullptr;
       check(api.create_domain(kDomain, &made));
-      check(api.add_operator(made, &kConvolution));
-      check(api.add_operator(made, &kUpsample));
+      check(api.add_operator(made, &convolution));
+      check(api.add_operator(made, &upsample));
       domain = made;
     }
     check(api.add_domain(options, domain));

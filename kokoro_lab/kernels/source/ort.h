@@ -11,6 +11,7 @@
 namespace ort {
 
 constexpr uint32_t kApiVersion = 17;  // the first with KernelContext_ParallelFor (onnxruntime 1.17)
+constexpr uint32_t kInplaceVersion = 18;  // from here on an operator may say which inputs its outputs may overwrite
 
 struct Status;
 struct Value;
@@ -86,7 +87,7 @@ struct ApiBase {
   const char* (*version)();
 };
 
-// OrtCustomOp. The runtime reads as many fields as `version` says; we declare 17.
+// OrtCustomOp. The runtime reads as many fields as `version` says; we declare 17 or 18.
 struct CustomOp {
   uint32_t version;
   void* (*create_kernel)(const CustomOp*, const void* const* api, const KernelInfo*);
