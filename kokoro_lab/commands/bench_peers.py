@@ -142,16 +142,14 @@ def _made_ready(engines: Sequence[str], cells: Sequence[Cell], install: bool) ->
 def _measured(cells: Sequence[Cell], folder: Path, blocks: int, budget_s: float) -> Iterator[Block]:
     """Every block of the run, those of an earlier call first; each is kept before the next one starts."""
     from kokoro_lab.measure import fingerprint
-    from kokoro_lab.measure.cell import Block
+    from kokoro_lab.measure.journal import Journal
     from kokoro_lab.measure.sampling import sample
     from kokoro_lab.store import RunRecord, Store
     from kokoro_lab.store.places import results
 
     folder.mkdir(parents=True, exist_ok=True)
-    journal = folder / "blocks.jsonl"
-    wanted = {cell.id for cell in cells}
-    kept = [Block.from_dict(json.loads(line)) for line in journal.read_text().splitlines()] if journal.exists() else []
-    kept = [block for block in kept if block.cell.id in wanted]
+    journal = Journal(folder / "blocks.jsonl")
+    kept = journal.read({cell.id for cell in cells})
     yield from kept
     store = Store(results().tables)
     machine, software, code = fingerprint.machine(), fingerprint.software(), fingerprint.code()
@@ -176,11 +174,10 @@ def _measured(cells: Sequence[Cell], folder: Path, blocks: int, budget_s: float)
         on_event=_tell,
         retries=0,
     )
-    with contextlib.closing(cast("Generator[Block]", source)), journal.open("a") as stream:
+    with contextlib.closing(cast("Generator[Block]", source)):
         for block in source:
             store.append_block(record, block)
-            stream.write(json.dumps(block.as_dict()) + "\n")
-            stream.flush()
+            journal.append(block)
             yield block
 
 

@@ -51,7 +51,7 @@ def attained_level(pairs: int, alpha: float = 0.05) -> float:
     """
     if pairs > 60:
         return alpha
-    tails = 2.0 * np.cumsum(_distribution(np.arange(1, pairs + 1, dtype=np.int64)))
+    tails = 2.0 * np.cumsum(_untied(pairs))
     below = tails[tails <= alpha * (1.0 + 1e-12)]
     return float(below[-1]) if below.size else 0.0
 
@@ -61,8 +61,10 @@ def p_greater(differences: Sequence[float] | Values) -> float:
     ranks, positive = _doubled_ranks(np.asarray(differences, dtype=np.float64))
     if ranks.size == 0:
         return 1.0
-    distribution = _distribution(ranks)
-    return float(min(1.0, distribution[int(ranks[positive].sum()) :].sum()))
+    total = int(ranks[positive].sum())
+    if np.unique(ranks).size == ranks.size:  # without ties twice the ranks are 2, 4, 6...
+        return float(min(1.0, _untied(ranks.size)[total // 2 :].sum()))
+    return float(min(1.0, _distribution(ranks)[total:].sum()))
 
 
 def p_two_sided(differences: Sequence[float] | Values) -> float:
@@ -83,7 +85,7 @@ def shift(differences: Sequence[float] | Values, confidence: float = 0.95) -> Sh
     rows, columns = np.triu_indices(count)
     walsh = np.sort((values[rows] + values[columns]) / 2.0)
     tail = (1.0 - confidence) / 2.0
-    cumulative = np.cumsum(_distribution(np.arange(1, count + 1, dtype=np.int64)))
+    cumulative = np.cumsum(_untied(count))
     # Largest k with P(T < k) <= tail: the k-th smallest and k-th largest Walsh averages bound the interval.
     reach = int(np.searchsorted(cumulative, tail * (1.0 + 1e-12), side="right"))
     low, high = (-math.inf, math.inf) if reach == 0 else (float(walsh[reach - 1]), float(walsh[-reach]))
@@ -98,6 +100,12 @@ def _doubled_ranks(values: Values) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
     first = np.searchsorted(order, magnitudes, side="left")
     last = np.searchsorted(order, magnitudes, side="right")
     return (first + last + 1).astype(np.int64), values > 0.0
+
+
+@functools.lru_cache(maxsize=64)
+def _untied(count: int) -> Values:
+    """The distribution for the ranks 1, 2, ... count."""
+    return _distribution(np.arange(1, count + 1, dtype=np.int64))
 
 
 def _distribution(ranks: npt.NDArray[np.int64]) -> Values:

@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kokoro_lab.measure.aatrials import judge_trials, main
+from kokoro_lab.measure.aatrials import judge_trials, measure_trials, write_noise
 from kokoro_lab.measure.cell import Block, BlockResult, Cell, QuietReading, Repeat
+from kokoro_lab.measure.journal import Journal
 
 
-def blocks(sd: float, rounds: int, ratio: float = 1.0, seed: int = 1) -> list[Block]:
+def blocks(sd: float, rounds: int, ratio: float = 1.0, seed: int = 1, replicas: int = 2) -> list[Block]:
     rng = np.random.default_rng(seed)
     made = []
     for number in range(rounds):
-        for replica in (0, 1):
+        for replica in range(replicas):
             total = float(np.exp(rng.normal(0.0, sd))) * (ratio if replica else 1.0)
             repeat = Repeat(0, total, total, 1, 1, 0.1, 0, 0, 0, total, 0, 0, 50, True)
             cell = Cell("tiny", "Hi", replica=replica)
@@ -35,15 +36,39 @@ def test_a_real_difference_would_be_seen() -> None:
     assert judge_trials(blocks(0.02, 60, ratio=1.2)).wrong == 10
 
 
-def test_anything_but_two_cells_is_refused() -> None:
-    with pytest.raises(ValueError, match="two cells; got 1"):
+def test_in_a_ring_each_replica_is_compared_with_the_next_one() -> None:
+    trials = judge_trials(blocks(0.02, 12, replicas=5))
+    assert len(trials.comparisons) == 10
+    assert trials.degrees == 5 * 2 * 5
+    assert judge_trials(blocks(0.001, 6, ratio=1.2, replicas=3)).wrong == 2  # replica 0 differs from both of the others
+
+
+def test_one_cell_alone_is_refused() -> None:
+    with pytest.raises(ValueError, match="two cells or more; got 1"):
         judge_trials([block for block in blocks(0.02, 2) if block.cell.replica == 0])
 
 
-def test_a_real_run_goes_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_trials_are_kept_and_not_measured_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KOKORO_LAB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("KOKORO_LAB_LOCK", str(tmp_path / "lock"))
-    code = main(["--model", "empty", "--trials", "1", "--out", str(tmp_path / "noise.json")])
-    assert code in (0, 1, 3)  # a busy machine leaves no clean pair, and that is said
-    if code != 3:
-        assert json.loads((tmp_path / "noise.json").read_text())["degrees"] > 0
+    monkeypatch.setattr("kokoro_lab.measure.sampling.reading", lambda before, after: QuietReading(False))
+    trials = measure_trials(tmp_path, model="empty", trials=1, replicas=2)
+    assert (len(trials.comparisons), trials.blocks, trials.left_out) == (1, 12, 0)
+    assert measure_trials(tmp_path, model="empty", trials=1, replicas=2) == trials
+    write_noise(tmp_path / "noise.json", trials, "empty")
+    noise = json.loads((tmp_path / "noise.json").read_text())
+    assert (noise["degrees"], noise["model"]) == (10, "empty")
+    assert noise["block_sd"] == pytest.approx(trials.block_sd, abs=1e-5)
+
+
+def test_a_line_that_was_cut_short_is_cut_off(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run" / "blocks.jsonl")
+    assert journal.read() == []
+    first, second, _ = blocks(0.02, 2)[:3]
+    journal.append(first)
+    with (tmp_path / "run" / "blocks.jsonl").open("a") as stream:
+        stream.write('{"cell": {"mod')
+    assert journal.read() == [first]
+    journal.append(second)
+    assert journal.read() == [first, second]
+    assert journal.read({second.cell.id}) == [second]

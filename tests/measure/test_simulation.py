@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 
 from kokoro_lab.measure.noise import detectable
-from kokoro_lab.measure.simulate import BlockNoise, binomial_limit, pairing, pairings, wrong
+from kokoro_lab.measure.simulate import (
+    BlockNoise,
+    affordable,
+    binomial_limit,
+    main,
+    pairing,
+    pairings,
+    prove,
+    wrong,
+)
 from kokoro_lab.measure.statistics import MARGIN, Pairing, compare, compare_all, narrow_enough
 
 TRIALS = int(os.environ.get("KOKORO_LAB_TRIALS", "400"))
@@ -63,10 +72,25 @@ def test_twenty_comparisons_together_are_hardly_ever_wrong() -> None:
     assert mistaken <= binomial_limit(families)
 
 
-def test_an_effect_of_five_percent_is_found_in_a_five_minute_plan_of_two_cells() -> None:
-    pairs = int(300 / (2 * MACHINE["block_s"]))
-    found = sum(compare(trial).verdict == "slower" for trial in pairings(3, NOISE, pairs, TRIALS, ratio=1.05))
-    assert found >= 0.8 * TRIALS
+def test_the_machine_can_be_believed_and_finds_five_percent_in_a_five_minute_plan() -> None:
+    proof = prove(NOISE, affordable(MACHINE["block_s"]), TRIALS)
+    assert proof.honest and proof.strong, proof
+
+
+def test_more_noise_hides_an_effect_and_never_makes_one_up() -> None:
+    proof = prove(BlockNoise(block_sd=0.15), 12, TRIALS)
+    assert proof.honest and not proof.strong, proof
+
+
+def test_the_simulation_can_be_run_for_any_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noise = tmp_path / "noise.json"
+    noise.write_text(json.dumps({"block_sd": 0.02, "block_s": 10.0}))
+    assert main(["--noise", str(noise), "--trials", "60", "--sd", "0.3", "--json"]) == 0
+    here, louder = json.loads(capsys.readouterr().out)["rows"]
+    assert (here["pairs"], here["strong"], louder["strong"], louder["honest"]) == (15, True, False, True)
+    noise.write_text(json.dumps({"block_sd": 0.3, "block_s": 10.0}))
+    assert main(["--noise", str(noise), "--trials", "60", "--sd"]) == 1
+    assert "too rarely" in capsys.readouterr().out
 
 
 def test_what_is_called_detectable_is_detected() -> None:

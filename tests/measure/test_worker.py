@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
+from kokoro_lab.measure import slowed
 from kokoro_lab.measure.cell import Block, BlockResult, Cell
 from kokoro_lab.measure.launch import WORKER_COMMAND, launch
 from kokoro_lab.measure.listener import Arrival, sweep, ttfa_s
@@ -278,39 +279,28 @@ def test_a_result_is_written_whole(home: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_the_engine_sleeps_only_where_a_caller_has_it_slowed_down(home: Path, tmp_path: Path) -> None:
+    victim, other = Cell("tiny", TEXT, repeats=1, warmup_cap=1), Cell("tiny", TEXT, repeats=1, warmup_cap=2)
+    asleep = {}
+    for cell in (victim, other):
+        work = tmp_path / cell.id
+        work.mkdir()
+        (repeat,) = launch(cell, work, command=slowed.command(1.0, [victim.id])).result.repeats
+        asleep[cell.id] = repeat.other_ms / repeat.total_ms
+    assert asleep[other.id] < 0.3 < 0.4 < asleep[victim.id]
+
+
 @pytest.mark.slow
 def test_a_deliberate_slow_down_is_found(home: Path, tmp_path: Path) -> None:
     """Replica 1 sleeps half of a call's time inside the engine."""
-    worker = tmp_path / "slowed.py"
-    worker.write_text(
-        textwrap.dedent("""
-            import json, pathlib, sys, time
-            from kokoro_lab.engine.engine import Engine
-            from kokoro_lab.measure import worker
-            honest = Engine.synthesize
-            def slowed(self, *args, **named):
-                began = time.perf_counter()
-                speech = honest(self, *args, **named)
-                time.sleep(0.5 * (time.perf_counter() - began))
-                return speech
-            if json.loads(pathlib.Path(sys.argv[1]).read_text())["cell"]["replica"] == 1:
-                Engine.synthesize = slowed
-            worker.main(sys.argv[1:])
-        """)
-    )
     cells = [Cell("tiny", TEXT, warmup_cap=6, replica=replica, reference=replica == 0) for replica in range(2)]
+    command = slowed.command(0.5, [cells[1].id])
     values: dict[int, list[BlockValue]] = {0: [], 1: []}
     for block in sample(
-        cells,
-        blocks=8,
-        seed=3,
-        run_dir=tmp_path,
-        retries=0,
-        worker_command=(sys.executable, str(worker)),
-        lock=tmp_path / "lock",
+        cells, blocks=8, seed=3, run_dir=tmp_path, retries=0, worker_command=command, lock=tmp_path / "lock"
     ):
         value = block_value(block)
         assert value is not None, block.result.error
         values[block.cell.replica].append(value)
-    slowed = compare(pair_up(values[0], values[1], use_contaminated=True))
-    assert slowed.verdict == "slower", slowed
+    found = compare(pair_up(values[0], values[1], use_contaminated=True))
+    assert found.verdict == "slower", found
