@@ -31,6 +31,8 @@ def say(
     given = {name: value for name, value in settings.items() if value is not None}
     config = EngineConfig.from_environment(voices=(voice,), **given)
     with Engine.load(config, notice=notice) as engine:
+        how = ", pre-optimised" if engine.spoken.preoptimized else ""
+        notice(f"Speaking with {engine.model.name}{how}: {engine.spoken.why}")
         if engine.model.weights == "stand-in":
             notice(NOT_SPEECH.format(engine.model.name))
         made = _streamed(engine, spoken, voice, speed, lang) if stream else _whole(engine, spoken, voice, speed, lang)
@@ -42,6 +44,13 @@ def say(
             **made,
             "model": {
                 name: getattr(engine.model, name) for name in ("name", "weights", "architecture", "precision", "sha256")
+            },
+            "chosen": {
+                "why": engine.spoken.why,
+                "path": str(engine.spoken.path),
+                "preoptimized": engine.spoken.preoptimized,
+                "preoptimized_reason": engine.spoken.preoptimized_reason,
+                "kernels": engine.spoken.kernels,
             },
             "provider": {
                 "requested": provider.requested,

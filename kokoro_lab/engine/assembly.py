@@ -17,7 +17,7 @@ from kokoro_lab.runtime.session import Inference
 from kokoro_lab.text.segment import Segment
 
 if TYPE_CHECKING:
-    from kokoro_lab.models.catalog import ModelFile
+    from kokoro_lab.engine.choosing import Spoken
 
 __all__ = ["Made", "assembled"]
 
@@ -25,17 +25,17 @@ Made = tuple[Segment, Inference]
 
 
 def assembled(
-    request: Request, made: Sequence[Made], model: ModelFile, *, policy: Finish | None = None, cached: bool = False
+    request: Request, made: Sequence[Made], spoken: Spoken, *, policy: Finish | None = None, cached: bool = False
 ) -> Speech:
     """The segments joined, with their pauses and each one's place; trimmed, levelled and resampled by the policy.
 
     The timings are left for the caller to fill in.
     """
-    spoken = []
+    segments = []
     position = 0
     for segment, inference in made:
         length = len(inference.audio)
-        spoken.append(SpokenSegment(segment, position, length, inference.durations, inference.seconds))
+        segments.append(SpokenSegment(segment, position, length, inference.durations, inference.seconds))
         position += length + round(segment.pause_s * SAMPLE_RATE)
     samples = join([inference.audio for _, inference in made], [segment.pause_s for segment, _ in made[:-1]])
     finished: Finished | None = None
@@ -43,7 +43,7 @@ def assembled(
         finished = finish(samples, policy)
         samples = finished.samples
         cut = round(finished.trimmed_start_s * SAMPLE_RATE)
-        spoken = [replace(one, start=one.start - cut) for one in spoken]
+        segments = [replace(one, start=one.start - cut) for one in segments]
     samples.setflags(write=False)
     durations = [inference.durations for _, inference in made if inference.durations is not None]
     return Speech(
@@ -53,13 +53,13 @@ def assembled(
         phonemes=" ".join(segment.phonemes for segment, _ in made),
         tokens=tuple(token for segment, _ in made for token in segment.tokens),
         durations=np.concatenate(durations) if durations else None,
-        segments=tuple(spoken),
+        segments=tuple(segments),
         voice=request.voice.name,
         speed=request.speed,
         lang=request.lang,
         seed=request.seed,
         timings=Timings(),
-        model=model,
+        spoken=spoken,
         cached=cached,
         finished=finished,
     )

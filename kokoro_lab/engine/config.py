@@ -43,6 +43,12 @@ class EngineConfig:
     model: str = "default"
     """Name or path; "default" is the published model if present, else the stand-in (default: default; KOKORO_MODEL)."""
 
+    tuned: bool = True
+    """For the default model, take the fastest equivalent variant found by tuning (default: on; KOKORO_TUNED)."""
+
+    preoptimized: bool = True
+    """Open the model's pre-optimised form where one fits this machine (default: on; KOKORO_PREOPTIMIZED)."""
+
     provider: str = "cpu"
     """Execution provider by its short name (default: cpu; KOKORO_PROVIDER)."""
 

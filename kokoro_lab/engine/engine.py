@@ -47,7 +47,9 @@ class Engine:
     def __init__(self, parts: Parts) -> None:
         """Put an engine together from parts that are ready; `Engine.load` makes them from a configuration."""
         self.config = parts.config
-        self.model = parts.model
+        self.model = parts.spoken.model
+        self.spoken = parts.spoken
+        """The model, why it was chosen, and the file that was opened."""
         self.pool = parts.pool
         self.load_seconds = parts.seconds
         """Wall seconds of each stage of loading, which add up to the whole: model (finding or building the file),
@@ -129,7 +131,7 @@ class Engine:
                 self._prewarmer.used(request, size, cached=kept is not None)
             with stage(stages, "post_process"):
                 policy = self.config.finish
-                speech = assembled(request, made, self.model, policy=policy, cached=kept is not None)
+                speech = assembled(request, made, self.spoken, policy=policy, cached=kept is not None)
             self._counter.add(synthesized=1, finished=policy is not None)
         seconds = time.perf_counter() - start
         if self._tuner is not None and kept is None:
@@ -203,7 +205,7 @@ class Engine:
         memory, folder = (None, None) if self._rendered is None else self._rendered.status()
         session = self.pool.primary
         return EngineStatus(
-            model=self.model,
+            spoken=self.spoken,
             provider=session.effective_provider(),
             digest=session.digest(),
             calls=self._counter.read(),

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 
 import kokoro_lab
 from kokoro_lab.engine.caches import Cache
+from kokoro_lab.engine.choosing import Spoken, choose_model, spoken_with
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.reader import Reader
 from kokoro_lab.engine.rendered import Rendered, RenderedFolder, RenderedKey, RenderedStore
-from kokoro_lab.models.catalog import ModelFile, resolve
+from kokoro_lab.models.catalog import ModelFile
 from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.runtime.arena import documented_size_mb
 from kokoro_lab.runtime.pool import SessionPool, role_settings
@@ -38,7 +39,8 @@ class Parts:
     """What an engine is made of."""
 
     config: EngineConfig
-    model: ModelFile
+    spoken: Spoken
+    """The model, why it was chosen, and the file that was opened."""
     pool: SessionPool
     reader: Reader
     voices: dict[str, Voice]
@@ -48,6 +50,11 @@ class Parts:
     """Wall seconds by stage."""
     busy: dict[str, float] = field(default_factory=dict)
     """Seconds of the work itself by stage."""
+
+    @property
+    def model(self) -> ModelFile:
+        """The model it speaks with."""
+        return self.spoken.model
 
 
 def load_parts(config: EngineConfig, notice: Notice | None = None) -> Parts:
@@ -75,7 +82,8 @@ def load_parts(config: EngineConfig, notice: Notice | None = None) -> Parts:
     with ThreadPoolExecutor(1, thread_name_prefix="kokoro-start") as aside:
         prepared = aside.submit(prepare) if config.parallel_start else None
         with stage(seconds, "model"):
-            model = resolve(config.model, notice=notice)
+            choice = choose_model(config, notice)
+            model = choice.model
         with stage(seconds, "session"):
             pool = _open_pool(model, config)
         with stage(seconds, "voices"):
@@ -93,7 +101,8 @@ def load_parts(config: EngineConfig, notice: Notice | None = None) -> Parts:
             else None
         )
     busy = {**{name: spent for name, spent in seconds.items() if name != "g2p"}, **busy}
-    return Parts(config, model, pool, reader, voices, rendered, primers, seconds, busy)
+    spoken = spoken_with(choice, pool.primary.opened)
+    return Parts(config, spoken, pool, reader, voices, rendered, primers, seconds, busy)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from kokoro_lab.audio.wav import SAMPLE_RATE
 from kokoro_lab.engine.timestamps import PhonemeTime, WordTime, phoneme_times, word_times
 
 if TYPE_CHECKING:
+    from kokoro_lab.engine.choosing import Spoken
     from kokoro_lab.models.catalog import ModelFile
     from kokoro_lab.text.segment import Segment
 
@@ -89,11 +90,17 @@ class Speech:
     lang: str
     seed: int
     timings: Timings
-    model: ModelFile
+    spoken: Spoken
+    """The model, why it was chosen, and the file that was opened."""
     cached: bool = False
     """Whether the samples came from the audio cache; the timings are then those of the look-up."""
     finished: Finished | None = None
     """What was trimmed, the gain, the loudness and the true peak; None when the engine finishes nothing."""
+
+    @property
+    def model(self) -> ModelFile:
+        """The model that spoke."""
+        return self.spoken.model
 
     def pcm16(self, *, dither: bool = True) -> NDArray[np.int16]:
         """The samples in 16 bits, int16 [S], with TPDF dither (the same for the same samples) unless it is off."""

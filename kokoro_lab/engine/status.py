@@ -20,6 +20,7 @@ from kokoro_lab.runtime.pool import MemberStatus
 from kokoro_lab.runtime.warmup import WarmupStatus
 
 if TYPE_CHECKING:
+    from kokoro_lab.engine.choosing import Spoken
     from kokoro_lab.models.catalog import ModelFile
 
 __all__ = ["Calls", "Counter", "EngineStatus", "StartStatus"]
@@ -84,7 +85,8 @@ class StartStatus:
 class EngineStatus:
     """An engine at one moment."""
 
-    model: ModelFile
+    spoken: Spoken
+    """The model, why it was chosen, and the file that was opened."""
     provider: EffectiveProvider
     digest: str
     """Of the first session's settings and nodes; see `Session.digest`."""
@@ -122,3 +124,8 @@ class EngineStatus:
     """Voices that were loaded."""
     variables: tuple[VariableReport, ...]
     """What became of each KOKORO_* and COREML_* variable, for settings made by `EngineConfig.from_environment`."""
+
+    @property
+    def model(self) -> ModelFile:
+        """The model it speaks with."""
+        return self.spoken.model

@@ -66,11 +66,14 @@ class EmptyEngine:
 
 
 def engine_config(cell: Cell) -> EngineConfig:
-    """The configuration a cell stands for; the environment's KOKORO_* variables have no say. Raises SettingError."""
+    """The configuration a cell stands for: its model is what it says, never a tuned choice, and a pre-optimised file is
+    opened only where the cell names that setting. The environment's KOKORO_* variables have no say. Raises
+    SettingError.
+    """
     from kokoro_lab.engine.config import EngineConfig
     from kokoro_lab.errors import SettingError
 
-    settings: dict[str, Any] = dict(cell.engine_settings)
+    settings: dict[str, Any] = {"tuned": False, "preoptimized": False, **dict(cell.engine_settings)}
     try:
         return EngineConfig(
             model=cell.model,

@@ -5,37 +5,31 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kokoro_lab.errors import InferenceError, InputError, ModelError, ModelNotFoundError, ProviderError, SettingError
-from kokoro_lab.kernels.library import register
+from kokoro_lab.errors import InferenceError, InputError, ProviderError
 from kokoro_lab.models.contract import Contract, read_contract
-from kokoro_lab.runtime.arena import registered
 from kokoro_lab.runtime.assignment import EffectiveProvider, NodeAssignment, ProviderShare, judge, read_assignment
-from kokoro_lab.runtime.providers import CPU, require
-from kokoro_lab.runtime.settings import SessionSettings, read_back, run_options, session_options
-from kokoro_lab.runtime.staged import Staged
+from kokoro_lab.runtime.opening import Opened, first_line, graph_sum, open_file
+from kokoro_lab.runtime.settings import SessionSettings, read_back, run_options
 from kokoro_lab.text.vocabulary import MAX_TOKENS
 
 if TYPE_CHECKING:
     from kokoro_lab.models.catalog import ModelFile
 
-__all__ = ["Cancellation", "Inference", "Session", "optimised_graph_sum"]
+__all__ = ["Cancellation", "Inference", "Session"]
 
 PAD = 0  # the token at each end of a call
 ARENA_FULL = "BFCArena::AllocateRaw"  # in onnxruntime's words for a call that needs more than the arena may hold
-UNREADABLE = frozenset({"NoSuchFile", "InvalidProtobuf", "InvalidGraph", "NoModel", "NotImplemented"})
 
 
 @dataclass(frozen=True)
@@ -93,21 +87,19 @@ class Session:
         model: ModelFile,
         settings: SessionSettings,
         *,
-        fallback_reason: str = "",
-        seconds: float = 0.0,
+        opened: Opened | None = None,
     ) -> None:
         """Wrap an open onnxruntime.InferenceSession; use `Session.open` to make one from a file."""
         self.model = model
         self.settings = settings
-        self.open_seconds = seconds
-        """Wall time it took to create the onnxruntime session."""
+        self.opened = opened or Opened(model.path)
+        """Which file it was made of, and with what."""
         self.contract: Contract = read_contract(
             session.get_inputs(), session.get_outputs(), session.get_overridable_initializers()
         )
         self.arena_refusals = 0
         """Calls that needed more memory than `arena_limit_mb`."""
         self._session: Any | None = session
-        self._fallback_reason = fallback_reason
 
     @classmethod
     def open(cls, model: ModelFile, settings: SessionSettings | None = None) -> Session:
@@ -116,55 +108,9 @@ class Session:
         Raises ModelNotFoundError (no such file), ModelError (not a model), SettingError (a bad setting), ProviderError
         (the provider is absent or refuses, unless `settings.fallback`, which opens on the CPU and says so).
         """
-        import onnxruntime
-
         settings = settings or SessionSettings()
-        if model.back and settings.io_binding:
-            raise SettingError(f"{model.name} is split in two sessions, which take no io_binding; turn it off")
-        request = settings.request
-        reason = ""
-        try:
-            require(request)
-        except ProviderError as error:
-            if not settings.fallback:
-                raise
-            reason = error.message
-        if not Path(model.path).is_file():
-            raise ModelNotFoundError(
-                f"model file {model.path} is not there; run `kokoro-lab models build {model.name}`"
-            )
-
-        def create(providers: list[str], options: list[dict[str, str]]) -> Any:
-            arena = registered(settings.arena_limit_mb, settings.arena_extend) if settings.own_arena else nullcontext()
-            session_settings = session_options(settings)
-            if model.needs_kernels:
-                register(session_settings)
-            with arena:
-                halves = [
-                    onnxruntime.InferenceSession(str(path), session_settings, providers, options, enable_fallback=0)
-                    for path in (model.path, *model.back)
-                ]
-            return Staged(*halves) if model.back else halves[0]
-
-        start = time.perf_counter()
-        try:
-            if reason or request.onnxruntime_name == CPU:
-                session = create([CPU], [{}])
-            else:
-                session = create([request.onnxruntime_name, CPU], [dict(request.options), {}])
-        except Exception as error:
-            if type(error).__name__ in UNREADABLE:
-                raise ModelError(
-                    f"{model.path} is not a model onnxruntime can read ({_line(error)}); rebuild it"
-                ) from error
-            if reason or request.onnxruntime_name == CPU:
-                raise ProviderError(f"onnxruntime could not open {model.path}: {_line(error)}") from error
-            if not settings.fallback:
-                raise ProviderError(f"provider {request.name!r} refused {model.path}: {_line(error)}") from error
-            reason = f"provider {request.name!r} refused the model: {_line(error)}"
-            session = create([CPU], [{}])
-        seconds = time.perf_counter() - start
-        return cls(session, model, settings, fallback_reason=reason, seconds=seconds)
+        session, opened = open_file(model, settings)
+        return cls(session, model, settings, opened=opened)
 
     def run(
         self,
@@ -205,7 +151,7 @@ class Session:
                     f"{len(tokens)} tokens need more than the arena's {self.settings.arena_limit_mb} MB; raise "
                     "arena_limit_mb or lower max_tokens"
                 ) from error
-            raise InferenceError(f"the model failed on {len(tokens)} tokens: {_line(error)}") from error
+            raise InferenceError(f"the model failed on {len(tokens)} tokens: {first_line(error)}") from error
         seconds = time.perf_counter() - start
         audio = np.ascontiguousarray(outputs[0], np.float32).reshape(-1)
         durations = np.asarray(outputs[1], np.int64).reshape(-1) if len(outputs) > 1 else None
@@ -240,7 +186,7 @@ class Session:
 
     def effective_provider(self) -> EffectiveProvider:
         """What was asked for against what runs: ok, partial or unavailable, with the share of nodes."""
-        return judge(self.settings.request.onnxruntime_name, self.assignment, self._fallback_reason)
+        return judge(self.settings.request.onnxruntime_name, self.assignment, self.opened.provider_reason)
 
     def read_back(self) -> dict[str, str]:
         """The settings as onnxruntime holds them now."""
@@ -252,10 +198,11 @@ class Session:
         return {name: dict(sorted(values.items())) for name, values in options.items()}
 
     def digest(self, *, graph: bool = False) -> str:
-        """SHA-256 (hex) over what took effect: settings and provider options read back, the nodes with their providers.
+        """SHA-256 (hex) over what took effect: settings and provider options read back, the nodes with their providers,
+        the file that was opened and the instruction set of its kernels.
 
         Two levels of a setting that give the same digest are a placebo. `graph=True` adds the sum of the optimised
-        graph, which takes another session and a copy of the file on disk.
+        graph (see `opening.graph_sum`), where the provider can write it.
         """
         import onnxruntime
 
@@ -264,9 +211,19 @@ class Session:
             "settings": self.read_back(),
             "providers": self.provider_options(),
             "nodes": [[node.node, node.operator, node.provider] for node in self.nodes],
-            "graph": optimised_graph_sum(self.model, self.settings) if graph else None,
+            "model": self.model.sha256,
+            "preoptimized": self.opened.preoptimized,
+            "kernels": self.opened.kernels,
+            "graph": self.graph_sum() if graph else None,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def graph_sum(self) -> str:
+        """SHA-256 (hex) of the optimised graph that runs; empty where the provider cannot write it."""
+        try:
+            return graph_sum(self.model, self.settings)
+        except ProviderError:
+            return ""
 
     def close(self) -> None:
         """Let go of the onnxruntime session; calls in flight finish, later ones raise InferenceError."""
@@ -277,18 +234,3 @@ class Session:
         if session is None:
             raise InferenceError("the session is closed; open another")
         return session
-
-
-def optimised_graph_sum(model: ModelFile, settings: SessionSettings) -> str:
-    """SHA-256 (hex) of the graph as onnxruntime optimises it with these settings."""
-    with tempfile.TemporaryDirectory(prefix="kokoro-lab-graph-") as folder:
-        path = Path(folder) / "optimised.onnx"
-        Session.open(model, replace(settings, optimized_path=path)).close()
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error's text, without a full stop."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")

@@ -29,6 +29,9 @@ DENORMALS = "session.set_denormal_as_zero"
 PREPACKING = "session.disable_prepacking"
 ENVIRONMENT_ARENA = "session.use_env_allocators"
 ARENA_SHRINKAGE = "memory.enable_memory_arena_shrinkage"  # a run option, not a session one
+WEIGHTS_FILE = "session.optimized_model_external_initializers_file_name"
+WEIGHTS_LEAST = "session.optimized_model_external_initializers_min_size_in_bytes"
+LEAST_BYTES = "1024"  # of a weight that is put aside: smaller ones, inputs with a default among them, stay in the graph
 ERRORS_ONLY = 3  # onnxruntime's log severity: warnings about overridable initializers are no news to a user
 
 
@@ -94,8 +97,11 @@ class SessionSettings:
     fallback: bool = False
     """Open on the CPU when the provider is absent or refuses, instead of raising; the status then says so."""
 
+    preoptimized: bool = False
+    """Open the file's pre-optimised form where there is one that fits; on the CPU, at graph level all."""
+
     optimized_path: Path | None = None
-    """Where onnxruntime writes the optimised graph (`.ort`: in its own format); None: nowhere."""
+    """Where onnxruntime writes the optimised graph, its weights beside it (.bin); None: nowhere."""
 
     def __post_init__(self) -> None:
         if self.graph_level not in GRAPH_LEVELS:
@@ -160,6 +166,8 @@ def session_options(settings: SessionSettings) -> Any:
         options.add_session_config_entry(AFFINITIES, settings.affinity)
     if settings.optimized_path is not None:
         options.optimized_model_filepath = str(settings.optimized_path)
+        options.add_session_config_entry(WEIGHTS_FILE, settings.optimized_path.with_suffix(".bin").name)
+        options.add_session_config_entry(WEIGHTS_LEAST, LEAST_BYTES)
     return options
 
 

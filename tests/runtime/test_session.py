@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from kokoro_lab.errors import InferenceError, InputError, ModelError, ModelNotFoundError, ProviderError, SettingError
 from kokoro_lab.models.catalog import ModelFile
+from kokoro_lab.runtime.opening import graph_sum
 from kokoro_lab.runtime.providers import availability
-from kokoro_lab.runtime.session import Cancellation, Session, optimised_graph_sum
+from kokoro_lab.runtime.session import Cancellation, Session
 from kokoro_lab.runtime.settings import SessionSettings
 
 TOKENS = list(range(1, 21))
@@ -92,7 +93,7 @@ def test_a_setting_reaches_the_session_and_changes_its_digest(
 
 def test_every_setting_is_read_back_or_accounted_for() -> None:
     named = {item.name for item in dataclasses.fields(SessionSettings)}
-    elsewhere = {"provider", "provider_options", "fallback", "optimized_path"}
+    elsewhere = {"provider", "provider_options", "fallback", "preoptimized", "optimized_path"}
     tried = {name for change in CHANGES for name in change}
     assert named - elsewhere == tried
 
@@ -120,10 +121,15 @@ def test_an_affinity_pins_the_second_thread(tmp_path: Path) -> None:
     opened.close()
 
 
-def test_the_graph_level_changes_the_optimised_graph_and_a_repeat_does_not(tiny: ModelFile) -> None:
-    everything = optimised_graph_sum(tiny, SessionSettings())
-    assert everything == optimised_graph_sum(tiny, SessionSettings())
-    assert everything != optimised_graph_sum(tiny, SessionSettings(graph_level="none"))
+def test_the_graph_level_changes_the_optimised_graph_and_a_thread_count_does_not(
+    tiny: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOKORO_LAB_HOME", str(tmp_path))
+    everything = graph_sum(tiny, SessionSettings())
+    assert everything == graph_sum(tiny, SessionSettings(intra_op_threads=1))
+    assert everything != graph_sum(tiny, SessionSettings(graph_level="none"))
+    (kept, _) = (tmp_path / "graphs").rglob("*"), None
+    assert sum(path.is_file() for path in kept) == 2
     assert Session.open(tiny).digest(graph=True) != Session.open(tiny).digest()
 
 

@@ -15,11 +15,7 @@ from kokoro_lab.models.listing import listing
 from kokoro_lab.models.onnxfile import read_onnx
 from kokoro_lab.models.surgery import Surgeon
 from kokoro_lab.models.weights import seeded_state
-from kokoro_lab.runtime.session import Session
-from kokoro_lab.runtime.settings import SessionSettings
 from kokoro_lab.variants.make import adopt, make
-from kokoro_lab.variants.portability import coreml_fallbacks, openvino_obstacles, place
-from kokoro_lab.variants.preoptimized import machine_key, preoptimized, preoptimized_path
 from kokoro_lab.variants.probes import Runner, calibration_probes, check_probes
 from kokoro_lab.variants.proof import fed_source, prove
 from kokoro_lab.variants.search import GROUPS, Sensitivity, best_set, sensitivities
@@ -155,49 +151,6 @@ def test_the_source_of_a_graph_without_one_is_not_found(whole: onnx.ModelProto) 
     cut.graph.node.extend(kept)
     with pytest.raises(ModelError, match="source was not found"):
         fed_source(cut, TINY)
-
-
-def test_a_preoptimised_file_is_keyed_by_machine_and_source_and_says_the_same(home: Path) -> None:
-    (file,) = make("tiny", "optimized")
-    path = preoptimized(file)
-    assert path == preoptimized_path(file)
-    assert machine_key() in str(path)
-    assert file.sha256[:12] in path.name
-    assert preoptimized(file) == path
-    assert [each.suffix for each in sorted(path.parent.iterdir())] == [".json", ".onnx"]
-    style = PROBES[0].feeds()["style"]
-    plain = Session.open(file).run(PROBES[0].tokens, style, 1.0)
-    quick = Session.open(resolve(str(path)), SessionSettings(graph_level="none")).run(PROBES[0].tokens, style, 1.0)
-    np.testing.assert_array_equal(plain.audio, quick.audio)
-
-
-def test_our_graph_has_nothing_that_openvino_refuses_and_coreml_gets_most_of_it(whole: onnx.ModelProto) -> None:
-    assert openvino_obstacles(whole) == []
-    fallbacks = coreml_fallbacks(whole)
-    kinds = {each.operator for each in fallbacks}
-    assert "LSTM" in kinds
-    assert "Conv" not in kinds
-    assert any("fixed bucket" in each.reason for each in fallbacks)
-    left = sum(each.count for each in fallbacks if each.operator != "input")
-    assert left < 0.15 * len(whole.graph.node)
-
-
-def test_obstacles_of_other_exports_are_named() -> None:
-    nodes = [
-        onnx.helper.make_node("Loop", ["a"], ["b"]),
-        onnx.helper.make_node("RandomNormalLike", ["a"], ["c"]),
-        onnx.helper.make_node("Squeeze", ["a"], ["d"]),
-    ]
-    found = openvino_obstacles(onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [])))
-    assert {each.operator for each in found} == {"Loop", "RandomNormalLike", "Squeeze"}
-
-
-def test_placement_is_read_back_and_an_absent_provider_says_so(home: Path) -> None:
-    cpu, cuda = place(resolve("tiny"), ["cpu", "cuda"])
-    assert (cpu.status, cpu.share) == ("ok", 1.0)
-    assert sum(cpu.nodes.values()) > 100
-    assert cuda.status == "unavailable"
-    assert cuda.reason
 
 
 def test_sensitivities_rank_groups_and_the_best_set_keeps_its_budget(whole: onnx.ModelProto) -> None:

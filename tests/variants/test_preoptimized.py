@@ -1,0 +1,83 @@
+"""Pre-optimised files: opened in their source's place when they fit, passed over with a reason when they do not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kokoro_lab.errors import SettingError
+from kokoro_lab.kernels.library import choose
+from kokoro_lab.models.catalog import ModelFile, resolve
+from kokoro_lab.runtime.opening import Opened
+from kokoro_lab.runtime.preoptimized import find, machine_key, preoptimized_path
+from kokoro_lab.runtime.session import Session
+from kokoro_lab.runtime.settings import SessionSettings
+from kokoro_lab.variants.make import make
+from kokoro_lab.variants.preoptimized import preoptimized
+from kokoro_lab.variants.probes import check_probes
+
+PROBES = check_probes()[:1]
+WANTED = SessionSettings(preoptimized=True)
+
+
+def spoken(file: ModelFile, settings: SessionSettings) -> tuple[NDArray[np.float32], Opened]:
+    with_style = PROBES[0].feeds()["style"]
+    session = Session.open(file, settings)
+    return session.run(PROBES[0].tokens, with_style, 1.0, seed=3, noise_scale=0.5).audio, session.opened
+
+
+@pytest.mark.parametrize("recipe", ["optimized", "int8-vocoder", "kernels-fp32"])
+def test_it_is_opened_in_the_place_of_its_source_and_says_the_same(home: Path, recipe: str) -> None:
+    if recipe.startswith("kernels") and choose().path is None:
+        pytest.skip(choose().reason)
+    (file,) = make("tiny", recipe)
+    plain, before = spoken(file, WANTED)
+    assert not before.preoptimized
+    assert "models optimize" in before.reason
+    path = preoptimized(file)
+    assert path == preoptimized_path(file) == preoptimized(file)
+    assert machine_key() in str(path)
+    assert [each.suffix for each in sorted(path.parent.iterdir())] == [".bin", ".json", ".onnx"]
+    quick, after = spoken(file, WANTED)
+    assert (after.path, after.preoptimized, after.reason) == (path, True, "")
+    assert (after.kernels != "none") == recipe.startswith("kernels")
+    np.testing.assert_array_equal(plain, quick)
+    assert Session.open(file).digest() != Session.open(file, WANTED).digest()
+
+
+def test_it_is_passed_over_where_it_does_not_fit(home: Path) -> None:
+    file = resolve("tiny")
+    path = preoptimized(file)
+    assert "graph level all" in spoken(file, replace(WANTED, graph_level="basic"))[1].reason
+    assert not spoken(file, SessionSettings())[1].preoptimized
+    assert find(replace(file, sha256="0" * 64)).path is None
+
+    weights = path.with_suffix(".bin")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    assert "not what its record describes" in spoken(file, WANTED)[1].reason
+    weights.write_bytes(whole)
+    graph = path.read_bytes()
+    path.write_bytes(b"x" * len(graph))
+    assert "onnxruntime refused" in spoken(file, WANTED)[1].reason
+    path.write_bytes(graph)
+    assert find(file).path == path
+
+    record = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**record, "machine": "another"}))
+    assert find(file).path is None
+    path.parent.rename(path.parent.with_name("ort1.0-another"))
+    assert "another processor or onnxruntime" in spoken(file, WANTED)[1].reason
+    assert find(replace(file, name="unheard-of")).reason.endswith("unheard-of` makes it")
+
+
+def test_a_split_model_has_none(home: Path) -> None:
+    make("tiny", "split")
+    with pytest.raises(SettingError, match="split"):
+        preoptimized(resolve("tiny-split"))
+    assert not list(home.rglob(".making-*"))
