@@ -10,11 +10,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kokoro_lab.errors import PlanError
+from kokoro_lab.reports.derived import DERIVED, SOAK, SOUND
+from kokoro_lab.reports.facts import FACTS
 
 __all__ = [
     "CLAIMS_FILE",
     "LEVEL_METRICS",
     "NOT_MEASURABLE",
+    "REPLAYS",
     "Claim",
     "Claims",
     "Compare",
@@ -35,15 +38,19 @@ NOT_MEASURABLE = {
 """The closed list of reasons why a claim cannot be tested here."""
 
 LEVEL_METRICS = frozenset(
-    {"ttfa_ms", "total_ms", "infer_ms", "rtf", "rss_mb", "rss_peak_mb", "startup_ms", "error_share"}
+    {"ttfa_ms", "total_ms", "infer_ms", "rtf", "rss_mb", "error_share", "drift", *DERIVED, *SOAK, *SOUND}
 )
-"""Metrics that rows of a run give today."""
+"""Metrics that rows of a run give."""
+
+REPLAYS = ("phonemes", "speech", "primer")
+"""Caches through which requests are replayed to see how often they answer."""
 
 Kind = Literal["target", "gate", "before", "after", "gain", "state"]
 Direction = Literal["at most", "at least", "equal to", "between"]
 Reason = Literal["apple-or-gpu-hardware", "http-face", "training", "published-weights"]
 Scalar = str | int | float | bool
-Filters = dict[str, Scalar | list[Scalar]]
+Level = Scalar | dict[str, Scalar]
+Filters = dict[str, Level | list[Level]]
 
 FILTER_COLUMNS = frozenset(
     {
@@ -58,9 +65,17 @@ FILTER_COLUMNS = frozenset(
         "state",
         "precision",
         "model",
+        "recipe",
+        "delivery",
+        "arrivals",
+        "clients",
+        "engine_settings",
     }
 )
-"""Factor columns of the samples table that a claim may filter on."""
+"""Factor columns of the samples table that a claim may filter on, and the recipe of the model.
+
+Of what a claim leaves out it takes the usual: no recipe, no load, default engine settings, default graph.
+"""
 
 
 class _Strict(BaseModel):
@@ -83,27 +98,28 @@ class Compare(_Strict):
 
 
 class Resolve(_Strict):
-    """How a claim is tested: exactly one of the four ways, and for the first two the notebook that measures it."""
+    """How a claim is tested: exactly one of the five ways, and for the first three the notebook that measures it."""
 
     rows: Filters | None = None
     compare: Compare | None = None
+    replay: Literal["phonemes", "speech", "primer"] | None = None
+    """Requests drawn from Zipf laws, put through the engine's own cache; the rows say how large an entry is."""
+    fact: str | None = None
+    """Read from the package itself, see `facts`."""
     not_measurable: Reason | None = None
-    not_measured_yet: str | None = None
     notebook: str = ""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         ways = [
-            name
-            for name in ("rows", "compare", "not_measurable", "not_measured_yet")
-            if getattr(self, name) is not None
+            name for name in ("rows", "compare", "replay", "fact", "not_measurable") if getattr(self, name) is not None
         ]
         if len(ways) != 1:
-            raise ValueError(
-                f"give exactly one of rows, compare, not_measurable, not_measured_yet; got {ways or 'none'}"
-            )
-        if (self.rows is not None or self.compare is not None) != bool(self.notebook):
-            raise ValueError("rows and compare name the notebook that measures them, the other ways do not")
+            raise ValueError(f"give exactly one of rows, compare, replay, fact, not_measurable; got {ways or 'none'}")
+        if (ways[0] in ("rows", "compare", "replay")) != bool(self.notebook):
+            raise ValueError("rows, compare and replay name the notebook that measures them, the other ways do not")
+        if self.fact is not None and self.fact not in FACTS:
+            raise ValueError(f"no fact is called {self.fact}: there are {', '.join(FACTS)}")
         filters = [self.rows] if self.rows is not None else []
         if self.compare is not None:
             filters += [self.compare.baseline, self.compare.candidate]
@@ -143,16 +159,20 @@ class Claim(_Strict):
         testable = self.resolve.rows is not None or self.resolve.compare is not None
         if testable and self.metric not in LEVEL_METRICS:
             raise ValueError(f"no rows give the metric {self.metric}: one of {', '.join(sorted(LEVEL_METRICS))}")
+        if self.kind == "state":
+            if self.resolve.rows is not None:
+                raise ValueError("a state is compared, or is a fact")
+            return self
         if testable and isinstance(self.value, str):
             raise ValueError("a claim about rows has a number as its value")
-        if testable and self.direction in ("equal to", "between"):
-            raise ValueError("a claim about rows says at most or at least")
+        if testable and self.direction == "equal to":
+            raise ValueError("a claim about rows says at most, at least or between")
         if self.direction == "between" and not isinstance(self.value, list):
             raise ValueError("between takes two values")
         if self.resolve.rows is not None and self.direction == "at least":
             raise ValueError("every metric of a row is better when it is smaller: say at most")
-        if self.resolve.compare is not None and self.unit not in ("% less", "times"):
-            raise ValueError("a compared claim states its gain as '% less' or 'times'")
+        if self.resolve.compare is not None and self.unit not in ("% less", "% more", "times"):
+            raise ValueError("a compared claim states its gain as '% less', '% more' or 'times'")
         return self
 
     @property

@@ -8,6 +8,7 @@ ranked.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +17,11 @@ from typing import Any, Self
 import pandas as pd
 
 from kokoro_lab.errors import NothingMeasuredError
+from kokoro_lab.paths import ROOT
+from kokoro_lab.reports.derived import derived, kept_audio
 from kokoro_lab.store.store import Store
 
-__all__ = ["CELL_METRICS", "Evidence", "cell_label", "matching", "plain"]
-
-CELL_METRICS = {"rss_peak_mb": "rss_peak_mb", "startup_ms": "startup_ms"}
-"""Metrics with one value a block, kept in the table `cells`: metric -> column."""
-
-FIRST_CALL = "first_call"
-"""The one stage of loading that comes after the engine is ready for its first text."""
+__all__ = ["Evidence", "cell_label", "chosen", "matching", "plain"]
 
 DEFAULTS = {
     "graph_level": "all",
@@ -106,16 +103,16 @@ class Evidence:
         """Judge the rows of frames that are at hand."""
         superseded = {(row["cell_id"], int(row["replaces"])) for row in _records(cells) if not pd.isna(row["replaces"])}
         cells = _judged(cells, superseded)
-        cells["startup_ms"] = [
-            sum(ms for name, ms in stages.items() if name != FIRST_CALL) if stages else None
-            for stages in cells["load_ms"]
-        ]
+        cells["startup_ms"] = derived("startup_ms", cells, samples, kept_audio(Path()))
         return cls(run_id, _judged(samples, superseded), cells, **rest)
 
     def values(self, metric: str) -> pd.DataFrame:
         """One row a value of `metric`, in column `value`, with the factors and judgements of its block."""
-        frame = self.cells if metric in CELL_METRICS else self.samples
-        frame = frame.assign(value=frame[CELL_METRICS.get(metric, metric)])
+        if metric in self.samples.columns:
+            frame = self.samples.assign(value=self.samples[metric])
+        else:
+            found = derived(metric, self.cells, self.samples, kept_audio(self.run_dir))
+            frame = self.cells.assign(value=pd.Series(found, index=self.cells.index, dtype="float64"))
         return frame[frame["value"].notna() & (frame["status"] != "error")]
 
     def blocks(self, metric: str) -> pd.DataFrame:
@@ -170,14 +167,31 @@ DESCRIBING = (
     "weights",
     "reference",
     "order",
+    "recipe",
 )
 
 
 def matching(frame: pd.DataFrame, filters: Mapping[str, Any]) -> pd.DataFrame:
     """Rows whose columns have the filters' values; a list stands for any of its values."""
     for column, wanted in filters.items():
-        frame = frame[frame[column].isin(wanted if isinstance(wanted, list) else [wanted])]
+        any_of = wanted if isinstance(wanted, list) else [wanted]
+        frame = frame[pd.Series([value in any_of for value in frame[column]], index=frame.index, dtype=bool)]
     return frame
+
+
+USUAL: Mapping[str, Any] = {
+    "recipe": "",
+    "environment": "",
+    "arrivals": "",
+    "engine_settings": {},
+    "graph_level": "all",
+}
+"""Levels that are meant where none is named."""
+
+
+def chosen(frame: pd.DataFrame, filters: Mapping[str, Any]) -> pd.DataFrame:
+    """Rows that match the filters, at the usual level of every factor that they do not name."""
+    return matching(frame, {**USUAL, **filters})
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
@@ -205,6 +219,18 @@ def cell_label(row: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def recipe_of(model: str) -> str:
+    """The recipe that a variant was made by, from its name (`stand-in-int8` -> `int8`); empty for a plain model."""
+    known = [name for name in recipe_names() if model.endswith(f"-{name}")]
+    return max(known, key=len, default="")
+
+
+@functools.cache
+def recipe_names() -> tuple[str, ...]:
+    """Names of the recipes in data/recipes/."""
+    return tuple(sorted(path.stem for path in (ROOT / "data" / "recipes").glob("*.yaml")))
+
+
 def _judged(frame: pd.DataFrame, superseded: set[tuple[str, int]]) -> pd.DataFrame:
     keys = zip(frame["cell_id"], frame["block"].astype(int), strict=True)
     replaced = pd.Series([key in superseded for key in keys], index=frame.index, dtype=bool)
@@ -213,7 +239,8 @@ def _judged(frame: pd.DataFrame, superseded: set[tuple[str, int]]) -> pd.DataFra
     ranked = gate.where(counts & gate.isin(["equivalent", "close"]), "")
     several = frame["model"].nunique() > 1
     labels = [cell_label(row) + (f", {row['model']}" if several else "") for row in _records(frame)]
-    return frame.assign(superseded=replaced, counts=counts, gate=gate, ranked=ranked, label=labels)
+    recipes = [recipe_of(str(name)) for name in frame["model"]]
+    return frame.assign(superseded=replaced, counts=counts, gate=gate, ranked=ranked, label=labels, recipe=recipes)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,9 +1,12 @@
 """What the rows of a run say about a claim: its verdict, the measured interval and the gap to what was stated.
 
 A claim about rows is held against the best cell that may be ranked: of the blocks that match it, those of the full
-architecture, at the engine's default settings, undisturbed, whose audio is equivalent. The gap is a ratio, measured
-over stated: 1 is on the bar, above 1 falls short of it by that factor. `met` and `missed` need the whole interval on
-one side of the bar.
+architecture, undisturbed, whose audio is equivalent. Of what a claim does not name, the engine's default counts. The
+gap is a ratio, measured over stated: 1 is on the bar, above 1 falls short of it by that factor. `met` and `missed` need
+the whole interval on one side of the bar.
+
+A stream cuts its text elsewhere than one piece does, so its audio is not that of the reference and is never ranked;
+when its sound arrives is measured all the same: a claim about a stream is held against its undisturbed blocks.
 """
 
 from __future__ import annotations
@@ -16,10 +19,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from kokoro_lab.measure.drift import drift
 from kokoro_lab.measure.percentiles import percentile
-from kokoro_lab.measure.statistics import BlockValue, compare, pair_up
+from kokoro_lab.measure.statistics import MARGIN
 from kokoro_lab.reports.claims import NOT_MEASURABLE, Claim, Claims, Compare
-from kokoro_lab.reports.evidence import Evidence, matching, plain
+from kokoro_lab.reports.derived import SOAK
+from kokoro_lab.reports.evidence import Evidence, chosen
+from kokoro_lab.reports.facts import FACTS
 from kokoro_lab.reports.intervals import (
     CONFIDENCE,
     Interval,
@@ -28,6 +34,8 @@ from kokoro_lab.reports.intervals import (
     failure_tail,
     interval,
 )
+from kokoro_lab.reports.kept import kept_placebo, kept_ratio
+from kokoro_lab.reports.replay import replay
 
 __all__ = ["VERDICTS", "Resolution", "Verdict", "resolve", "resolve_all"]
 
@@ -42,8 +50,24 @@ VERDICTS: tuple[Verdict, ...] = (
 )
 
 
-PAIRING = ("provider", "intra_op_threads", "graph_level", "precision", "text_preset", "voice", "speed", "lang", "state")
+PAIRING = (
+    *("provider", "intra_op_threads", "graph_level", "precision", "text_preset", "voice", "speed", "lang", "state"),
+    *("arrivals", "clients"),
+)
 """Factors in which two compared cells must agree, but for those that the claim varies."""
+
+COMPARED = ("recipe", "engine_settings", "delivery", *PAIRING)
+"""Factors that a claim may vary."""
+
+OUTSIDE_THE_SESSION = frozenset({"delivery", "arrivals", "clients", "state", "text_preset", "engine_settings"})
+"""Factors that the digest of a session says nothing of, or not all: equal digests make them no placebo."""
+
+UNGATED = frozenset({"lufs", "true_peak_dbtp", *SOAK})
+"""Figures for which it does not matter whether the audio is that of the reference."""
+
+CUT_ELSEWHERE = "its text is cut elsewhere than in one piece, so its audio is not ranked"
+EQUAL = 1 + MARGIN
+FEWEST_CALLS = 2
 
 
 MEDIAN_BEYOND_P95 = 0.10
@@ -77,10 +101,12 @@ def resolve(claim: Claim, evidence: Evidence) -> Resolution:
     way = claim.resolve
     if way.not_measurable is not None:
         return Resolution(claim, "not measurable here", NOT_MEASURABLE[way.not_measurable])
-    if way.not_measured_yet is not None:
-        return _missing(claim, way.not_measured_yet)
     if evidence.tiny:
         return Resolution(claim, "not measured yet", "the tiny model ran, which shows nothing about speed")
+    if way.fact is not None:
+        return _fact(claim, way.fact)
+    if way.replay is not None:
+        return _replayed(claim, way.replay, evidence)
     if way.compare is not None:
         return _compared(claim, way.compare, evidence)
     if claim.metric == "error_share":
@@ -88,23 +114,69 @@ def resolve(claim: Claim, evidence: Evidence) -> Resolution:
     return _level(claim, way.rows or {}, evidence)
 
 
-def _missing(claim: Claim, notebook: str) -> Resolution:
-    return Resolution(claim, "not measured yet", f"notebook {notebook} measures it")
+def missing(claim: Claim) -> Resolution:
+    """There are no rows for it; which command measures them."""
+    notebook = claim.resolve.notebook
+    return Resolution(claim, "not measured yet", f"`kokoro-lab sweep full` measures it, in notebook {notebook}")
+
+
+def _fact(claim: Claim, name: str) -> Resolution:
+    value, words = FACTS[name]()
+    measured = Interval(float(value), float(value), float(value), 0, 1)
+    stated = 1.0 if isinstance(claim.value, str) else claim.bar
+    verdict: Verdict = "met" if value == stated else "missed"
+    return Resolution(claim, verdict, f"{value:g} {words}", measured if not isinstance(claim.value, str) else None)
+
+
+def _replayed(claim: Claim, cache: str, evidence: Evidence) -> Resolution:
+    found = replay(evidence, cache)
+    if found is None:
+        return missing(claim)
+    gap = Interval(claim.bar / found.share.median, None, None, 0, found.share.values) if found.share.median else None
+    if found.share.low is None or found.share.high is None:
+        raise ValueError("a replay has both ends")
+    if found.share.low >= claim.bar:
+        return Resolution(claim, "met", found.words, found.share, gap, found.cell)
+    if found.share.high < claim.bar:
+        return Resolution(claim, "missed", found.words, found.share, gap, found.cell)
+    return Resolution(claim, "inconclusive", f"up to the workload: {found.words}", found.share, gap, found.cell)
 
 
 def _level(claim: Claim, filters: Mapping[str, Any], evidence: Evidence) -> Resolution:
-    rows = _full(matching(plain(evidence.values(claim.metric)), filters))
+    metric = "rtf" if claim.metric == "drift" else claim.metric
+    rows = _full(chosen(evidence.values(metric), filters))
     if rows.empty:
-        return _missing(claim, claim.resolve.notebook)
-    best = _best(rows[rows["ranked"] == "equivalent"])
+        return missing(claim)
+    best = _best(_usable(rows, claim.metric))
     if best is None:
         return Resolution(claim, "inconclusive", _why_unranked(rows))
     label = str(best["label"].iloc[0])
+    if claim.metric == "drift":
+        return _drifting(claim, best, label)
     if claim.statistic == "p95":
         return _tail(claim, best, label)
     measured = interval(by_block(best))
     gap = measured.scaled(1 / claim.bar) if claim.bar > 0 else None
-    return _judge(claim, measured, gap, label)
+    found = _judge(claim, measured, gap, label)
+    cut = set(best["ranked"]) != {"equivalent"} and claim.metric not in UNGATED
+    return dataclasses.replace(found, reason=found.reason or CUT_ELSEWHERE) if cut else found
+
+
+def _drifting(claim: Claim, rows: pd.DataFrame, label: str) -> Resolution:
+    """The largest drift, up or down, that the interval of the slope allows, in percent over the load."""
+    if rows["scheduled_s"].nunique() < FEWEST_CALLS:
+        return Resolution(claim, "inconclusive", "too few calls for a drift", cell=label)
+    found = drift(list(rows["scheduled_s"]), list(rows["value"]))
+    span = f"over {rows['scheduled_s'].max():.0f} s"
+    if found.share_low is None or found.share_high is None:
+        measured = Interval(100 * found.share, None, None, 1, len(rows))
+        return Resolution(claim, "inconclusive", f"{span}, too few calls for an interval", measured, cell=label)
+    low, high = 100 * found.share_low, 100 * found.share_high
+    measured = Interval(100 * found.share, low, high, 1, len(rows))
+    least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    worst = max(abs(low), abs(high))
+    verdict: Verdict = "met" if worst <= claim.bar else "missed" if least > claim.bar else "inconclusive"
+    return Resolution(claim, verdict, span, measured, None, label)
 
 
 def _tail(claim: Claim, rows: pd.DataFrame, label: str) -> Resolution:
@@ -128,46 +200,71 @@ def _tail(claim: Claim, rows: pd.DataFrame, label: str) -> Resolution:
 
 def _compared(claim: Claim, between: Compare, evidence: Evidence) -> Resolution:
     """The best candidate cell against the baseline cell that differs from it in the compared factors alone."""
-    values = _full(plain(evidence.values(claim.metric)))
-    sides = {"candidate": matching(values, between.candidate), "baseline": matching(values, between.baseline)}
+    values = _full(evidence.values(claim.metric))
+    sides = {"candidate": chosen(values, between.candidate), "baseline": chosen(values, between.baseline)}
     if any(side.empty for side in sides.values()):
-        return _missing(claim, claim.resolve.notebook)
-    ranked = {name: side[side["ranked"] == "equivalent"] for name, side in sides.items()}
+        return missing(claim)
+    ranked = {name: _usable(side, claim.metric) for name, side in sides.items()}
     for name, kept in ranked.items():
         if kept.empty:
             return Resolution(claim, "inconclusive", f"{name}: {_why_unranked(sides[name])}")
-    varied = set(between.candidate) | set(between.baseline)
+    varied = {column for column in COMPARED if between.candidate.get(column) != between.baseline.get(column)}
+    if "recipe" in varied:
+        varied.add("precision")
     shared = [column for column in PAIRING if column not in varied]
     candidate = _best(ranked["candidate"].merge(ranked["baseline"][shared].drop_duplicates(), on=shared))
     if candidate is None:
         return Resolution(claim, "inconclusive", "no two cells differ in this alone")
-    same = ranked["baseline"].merge(candidate[shared].drop_duplicates(), on=shared)
+    same = _best(ranked["baseline"].merge(candidate[shared].drop_duplicates(), on=shared))
+    if same is None:
+        return Resolution(claim, "inconclusive", "no two cells differ in this alone")
     label = str(candidate["label"].iloc[0])
     digests = [_digests(evidence, side) for side in (candidate, same)]
-    if digests[0] and digests[0] == digests[1]:
+    alike = digests[0] and digests[0] == digests[1] and not varied & OUTSIDE_THE_SESSION
+    if alike or kept_placebo(evidence, same, candidate):
         return Resolution(claim, "placebo", "both sides ran the same settings and the same graph", cell=label)
-    found = compare(pair_up(_pairable(same), _pairable(candidate)))
-    if found.ratio is None:
-        return Resolution(claim, "inconclusive", "no round has an undisturbed block of both sides", cell=label)
-    times = Interval(found.ratio, found.low, found.high, found.pairs, len(candidate) + len(same))
-    stated = 1 - claim.bar / 100 if claim.unit == "% less" else 1 / claim.bar
+    if claim.statistic == "p95":
+        return _tails(claim, same, candidate, label)
+    times, reason = kept_ratio(evidence, same, candidate, claim.metric)
+    if times is None:
+        return Resolution(claim, "inconclusive", reason, cell=label)
+    if claim.kind == "state":
+        return _state(claim, times, label, reason)
+    stated = {"% less": 1 - claim.bar / 100, "% more": 1 / (1 + claim.bar / 100), "times": 1 / claim.bar}[claim.unit]
     outcome = _judge(claim, _gain(times, claim.unit), times.scaled(1 / stated), label)
-    return outcome if times.known else dataclasses.replace(outcome, reason=found.reason.rstrip("."))
+    return outcome if times.known else dataclasses.replace(outcome, reason=reason)
 
 
-def _pairable(rows: pd.DataFrame) -> list[BlockValue]:
-    """The blocks as the comparison of pairs takes them: one of each side from the same round and text."""
-    return [
-        BlockValue(str(block["text_preset"].iloc[0]), int(block["round"].iloc[0]), float(block["value"].median()))
-        for _, block in rows.groupby(["cell_id", "block"], sort=False)
-    ]
+def _state(claim: Claim, times: Interval, label: str, reason: str) -> Resolution:
+    """What the thing does here, as the part of the time, or of the memory, that is left with it."""
+    if times.low is None or times.high is None:
+        return Resolution(claim, "inconclusive", reason, times, None, label)
+    if times.high < 1:
+        return Resolution(claim, "met", "with it, this part of the baseline is left", times, None, label)
+    if times.low > 1:
+        return Resolution(claim, "missed", "with it, more is taken than without", times, None, label)
+    if times.low > 1 / EQUAL and times.high < EQUAL:
+        return Resolution(claim, "missed", "it makes no difference", times, None, label)
+    return Resolution(claim, "inconclusive", "cannot be told from no effect", times, None, label)
+
+
+def _tails(claim: Claim, base: pd.DataFrame, candidate: pd.DataFrame, label: str) -> Resolution:
+    """The gain of a p95: the upper bound of one side against the value of the other."""
+    sides = [percentile(by_block(side), 0.95) for side in (base, candidate)]
+    for tail in sides:
+        if tail.value is None or tail.upper is None:
+            few = f"too few samples for a p95: {tail.samples} of {tail.needed}"
+            return Resolution(claim, "inconclusive", few, cell=label)
+    (first, first_upper), (second, second_upper) = [(float(tail.value or 0), float(tail.upper or 0)) for tail in sides]
+    times = Interval(second / first, second / first_upper, second_upper / first, 1, sides[0].samples)
+    return _judge(claim, _gain(times, claim.unit), times.scaled(1 / (1 - claim.bar / 100)), label)
 
 
 def _gain(times: Interval, unit: str) -> Interval:
     """The ratio of times as a gain in the claim's unit; its ends change places."""
 
     def turned(value: float) -> float:
-        return 1 / value if unit == "times" else 100 * (1 - value)
+        return {"times": 1 / value, "% more": 100 * (1 / value - 1), "% less": 100 * (1 - value)}[unit]
 
     low = None if times.high is None else turned(times.high)
     high = None if times.low is None else turned(times.low)
@@ -185,7 +282,9 @@ def _failures(claim: Claim, evidence: Evidence) -> Resolution:
 
 
 def _judge(claim: Claim, measured: Interval, gap: Interval | None, label: str) -> Resolution:
-    """Met or missed when the interval of the gap, or of the level where the bar is 0, lies on one side."""
+    """Met or missed when the interval of the gap, or of the level where the bar is 0 or less, lies on one side."""
+    if claim.direction == "between" and isinstance(claim.value, list):
+        return _within(claim, measured, label)
     scale, bar = (gap, 1.0) if gap is not None else (measured, claim.bar)
     if scale.low is None or scale.high is None:
         return Resolution(claim, "inconclusive", "one block alone has no interval", measured, gap, label)
@@ -194,6 +293,24 @@ def _judge(claim: Claim, measured: Interval, gap: Interval | None, label: str) -
     if scale.low > bar:
         return Resolution(claim, "missed", "", measured, gap, label)
     return Resolution(claim, "inconclusive", "the interval holds the bar", measured, gap, label)
+
+
+def _within(claim: Claim, measured: Interval, label: str) -> Resolution:
+    low, high = claim.value if isinstance(claim.value, list) else (claim.bar, claim.bar)
+    if measured.low is None or measured.high is None:
+        return Resolution(claim, "inconclusive", "one block alone has no interval", measured, None, label)
+    if low <= measured.low and measured.high <= high:
+        return Resolution(claim, "met", "", measured, None, label)
+    if measured.high < low or measured.low > high:
+        return Resolution(claim, "missed", "", measured, None, label)
+    return Resolution(claim, "inconclusive", "the interval reaches over an end of the range", measured, None, label)
+
+
+def _usable(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Blocks that may stand for a claim: ranked ones; else, of streams and of UNGATED, undisturbed ones."""
+    if metric in UNGATED:
+        return rows[rows["counts"]]
+    return rows[(rows["ranked"] == "equivalent") | (rows["counts"] & (rows["delivery"] == "stream"))]
 
 
 def _full(frame: pd.DataFrame) -> pd.DataFrame:
