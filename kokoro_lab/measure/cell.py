@@ -205,7 +205,7 @@ class BlockResult:
     energy_j: float | None = None
     """Package energy over the timed repeats, where the machine tells."""
     energy_source: str = ""
-    """The word rapl, or why there is no figure."""
+    """The word rapl or powermetrics, or why there is no figure."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -1,53 +1,152 @@
-"""Energy of the processor package, where the machine tells (RAPL); where it does not, that is said, and why."""
+"""Energy of the processor package, where the machine tells: RAPL's counters, or powermetrics; else it is said why not.
+
+Either counts every process: only a quiet block's energy is its own.
+"""
 
 from __future__ import annotations
 
+import plistlib
+import subprocess
 import sys
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Sequence
+from io import BufferedReader
 from pathlib import Path
+from typing import Protocol, cast
+from xml.parsers.expat import ExpatError
 
-__all__ = ["EnergyMeter"]
+__all__ = ["EnergyMeter", "find_meter", "mean_watts"]
 
 POWERCAP = Path("/sys/class/powercap")
 
+POWERMETRICS = ("sudo", "-n", "powermetrics", "--samplers", "cpu_power", "--format", "plist", "--sample-rate", "250")
+"""A sample each 250 ms: short enough for a block of a second, and a four-hundredth of a core's time."""
 
-@dataclass(frozen=True)
-class EnergyMeter:
-    """The package counters of one machine. They count every process: only a quiet block's energy is its own."""
 
-    counters: tuple[Path, ...]
-    source: str
-    """The word rapl, or why there is no figure."""
+class EnergyMeter(Protocol):
+    """Measures what lies between its two calls."""
 
-    @classmethod
-    def find(cls, root: Path = POWERCAP) -> EnergyMeter:
-        """Look for readable package counters (powercap's intel-rapl, which AMD's driver serves as well)."""
-        packages = [zone for zone in sorted(root.glob("intel-rapl:*")) if zone.name.count(":") == 1]
-        if not packages:
-            if sys.platform == "darwin":
-                return cls((), "powermetrics needs root on macOS")
-            return cls((), "this machine has no RAPL counters")
+    @property
+    def source(self) -> str:
+        """The word rapl or powermetrics, or why there is no figure."""
+
+    def begin(self) -> None:
+        """Count from here."""
+
+    def end(self) -> float | None:
+        """Joules since `begin`, all packages together; None without a figure."""
+
+
+def find_meter(
+    root: Path = POWERCAP, *, platform: str = sys.platform, command: Sequence[str] = POWERMETRICS
+) -> EnergyMeter:
+    """The meter of this machine: powercap's intel-rapl, which AMD's driver serves as well; powermetrics on macOS."""
+    if platform == "darwin":
+        return _PowerMetrics(command)
+    packages = [zone for zone in sorted(root.glob("intel-rapl:*")) if zone.name.count(":") == 1]
+    if not packages:
+        return _NoMeter("this machine has no RAPL counters")
+    try:
+        for zone in packages:
+            (zone / "energy_uj").read_text()
+    except PermissionError:
+        return _NoMeter("RAPL counters are readable by root only")
+    except OSError as error:
+        return _NoMeter(f"RAPL counters cannot be read: {error.strerror or error}")
+    return _Rapl(packages)
+
+
+def mean_watts(output: bytes) -> float | None:
+    """Mean power of the processor over the whole samples in what powermetrics wrote; None without one.
+
+    Samples are property lists with a NUL byte between them; the last may be cut short. Apple's processors are given
+    as `combined_power` (mW, with their GPU and neural engine), Intel's as `package_watts`.
+    """
+    joules = seconds = 0.0
+    for document in output.split(b"\0"):
         try:
-            for zone in packages:
-                (zone / "energy_uj").read_text()
-        except PermissionError:
-            return cls((), "RAPL counters are readable by root only")
+            values = plistlib.loads(document.strip())
+            lasted = values["elapsed_ns"] / 1e9
+            processor = values["processor"]
+            watts = processor["package_watts"] if "package_watts" in processor else processor["combined_power"] / 1e3
+        except (ExpatError, ValueError, KeyError, TypeError):
+            continue
+        joules += watts * lasted
+        seconds += lasted
+    return joules / seconds if seconds else None
+
+
+class _NoMeter:
+    def __init__(self, why: str) -> None:
+        self.source = why
+
+    def begin(self) -> None:
+        pass
+
+    def end(self) -> float | None:
+        return None
+
+
+class _Rapl:
+    source = "rapl"
+
+    def __init__(self, packages: Sequence[Path]) -> None:
+        self._packages = packages
+        self._first: list[int] = []
+
+    def begin(self) -> None:
+        self._first = self._read("energy_uj")
+
+    def end(self) -> float | None:
+        spans = [last - first for first, last in zip(self._first, self._read("energy_uj"), strict=True)]
+        if min(spans) < 0:  # a counter has begun again from 0
+            ranges = self._read("max_energy_range_uj")
+            spans = [span + whole if span < 0 else span for span, whole in zip(spans, ranges, strict=True)]
+        return sum(spans) / 1e6
+
+    def _read(self, name: str) -> list[int]:
+        return [int((zone / name).read_text()) for zone in self._packages]
+
+
+class _PowerMetrics:
+    """It tells power, sample by sample: energy is the mean of those, times the time that passed."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output = b""
+        self._over = threading.Event()
+        self.source = "powermetrics"
+
+    def begin(self) -> None:
+        self._began = time.monotonic()
+        try:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
         except OSError as error:
-            return cls((), f"RAPL counters cannot be read: {error.strerror or error}")
-        return cls(tuple(packages), "rapl")
+            self.source = f"powermetrics cannot be started: {error.strerror or error}"
+            return
+        threading.Thread(target=self._drain, args=(self._process,), daemon=True).start()
 
-    def read(self) -> tuple[int, ...]:
-        """Microjoules of each package since an arbitrary start; empty without counters."""
-        return tuple(int((zone / "energy_uj").read_text()) for zone in self.counters)
-
-    def joules(self, before: tuple[int, ...], after: tuple[int, ...]) -> float | None:
-        """Energy between two readings, all packages together; a counter that wrapped around once is put right."""
-        if not self.counters:
+    def end(self) -> float | None:
+        if self._process is None:
             return None
-        total = 0
-        for zone, first, last in zip(self.counters, before, after, strict=True):
-            span = last - first
-            if span < 0:
-                span += int((zone / "max_energy_range_uj").read_text())
-            total += span
-        return total / 1e6
+        lasted = time.monotonic() - self._began
+        self._over.set()
+        watts = mean_watts(self._output)
+        if watts is not None:
+            return watts * lasted
+        refused = self._process.poll()
+        self.source = "powermetrics gave no figure: " + (
+            "sudo would ask for a password" if refused else "the calls were over before its first sample"
+        )
+        return None
+
+    def _drain(self, process: subprocess.Popen[bytes]) -> None:
+        """Read until it is over, then close: we may not signal a process of root's, but it ends when nobody reads."""
+        with cast(BufferedReader, process.stdout) as output:
+            while (piece := output.read1()) and not self._over.is_set():
+                self._output += piece
+        process.wait()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kokoro_lab.measure.calls import STAGES, Call, EmptyEngine, load, speak
 from kokoro_lab.measure.cell import Cell, LoadReading, Repeat
-from kokoro_lab.measure.energy import EnergyMeter
+from kokoro_lab.measure.energy import find_meter
 from kokoro_lab.measure.memory import rss_mb
 from kokoro_lab.measure.steady import is_steady, label_outliers
 from kokoro_lab.measure.underload import under_load
@@ -78,14 +78,14 @@ def _warm_up(cell: Cell, block: Measured, text: str) -> None:
 
 def _timed(cell: Cell, block: Measured, count: int) -> None:
     """The timed repeats. Garbage is collected before them, and whatever is counted is counted between them."""
-    meter = EnergyMeter.find()
+    meter = find_meter()
     gc.collect()
-    before = meter.read()
+    meter.begin()
     calls, memory = [], []
     for _ in range(count):
         calls.append(speak(block.engine, cell))
         memory.append(rss_mb())
-    block.energy_j, block.energy_source = meter.joules(before, meter.read()), meter.source
+    block.energy_j, block.energy_source = meter.end(), meter.source
     labels = label_outliers([call.total_s for call in calls])
     for number, (call, rss, label) in enumerate(zip(calls, memory, labels, strict=True)):
         block.repeats.append(_repeat(number, call, call.total_s, call.ttfa_s, rss, block.became_steady, label))
@@ -94,11 +94,11 @@ def _timed(cell: Cell, block: Measured, count: int) -> None:
 
 def _loaded(cell: Cell, block: Measured) -> None:
     """Calls under load; a repeat's total counts from when it was due, its RTF is the engine's time alone."""
-    meter = EnergyMeter.find()
+    meter = find_meter()
     gc.collect()
-    before = meter.read()
+    meter.begin()
     served, block.load = under_load(cell, lambda: speak(block.engine, cell), rss_mb)
-    block.energy_j, block.energy_source = meter.joules(before, meter.read()), meter.source
+    block.energy_j, block.energy_source = meter.end(), meter.source
     labels = label_outliers([item.request.latency_s for item in served])
     for number, (item, label) in enumerate(zip(served, labels, strict=True)):
         waited_s = item.request.started_s - item.request.scheduled_s

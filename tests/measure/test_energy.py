@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import plistlib
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kokoro_lab.measure.energy import EnergyMeter
+from kokoro_lab.measure.energy import find_meter, mean_watts
 
 
 @pytest.fixture
@@ -17,16 +21,65 @@ def powercap(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def powermetrics_sample(ms: int, **processor: Any) -> bytes:
+    """One sample in the form in which powermetrics writes it, cut to what is of interest."""
+    return plistlib.dumps({"is_delta": True, "elapsed_ns": ms * 1_000_000, "hw_model": "Mac", "processor": processor})
+
+
 def test_packages_are_added_up_and_their_parts_are_not_counted_twice(powercap: Path) -> None:
-    meter = EnergyMeter.find(powercap)
-    before = meter.read()
+    meter = find_meter(powercap, platform="linux")
+    meter.begin()
     (powercap / "intel-rapl:0/energy_uj").write_text("6500000\n")
     (powercap / "intel-rapl:1/energy_uj").write_text("500000\n")  # wrapped around
-    assert meter.joules(before, meter.read()) == pytest.approx(1.5 + 1.5)
+    assert meter.end() == pytest.approx(1.5 + 1.5)
     assert meter.source == "rapl"
 
 
 def test_a_machine_that_does_not_tell_is_said_to(tmp_path: Path) -> None:
-    meter = EnergyMeter.find(tmp_path)
-    assert meter.joules(meter.read(), meter.read()) is None
-    assert meter.source != "rapl"
+    meter = find_meter(tmp_path, platform="linux")
+    meter.begin()
+    assert meter.end() is None
+    assert meter.source == "this machine has no RAPL counters"
+
+
+def test_power_is_the_mean_of_the_samples_by_their_length() -> None:
+    apple = [powermetrics_sample(250, cpu_power=3900.0, combined_power=4000.0) for _ in range(3)]
+    louder = powermetrics_sample(750, cpu_power=7000.0, combined_power=8000.0)
+    assert mean_watts(b"\0".join([*apple, louder])) == pytest.approx(6.0)
+    assert mean_watts(powermetrics_sample(250, package_watts=11.5)) == pytest.approx(11.5)
+
+
+def test_what_is_no_whole_sample_is_left_out() -> None:
+    whole = powermetrics_sample(250, combined_power=4000.0)
+    assert mean_watts(whole + b"\0" + whole[: len(whole) // 2]) == pytest.approx(4.0)
+    assert mean_watts(powermetrics_sample(250, clusters=[])) is None
+    assert mean_watts(b"") is None
+
+
+def test_energy_on_macos_is_power_times_the_time_that_passed(tmp_path: Path) -> None:
+    (tmp_path / "sample").write_bytes(powermetrics_sample(250, combined_power=4000.0))
+    script = f"import sys, time; sys.stdout.buffer.write(open({str(tmp_path / 'sample')!r}, 'rb').read()); "
+    command = (sys.executable, "-c", script + "sys.stdout.flush(); time.sleep(1)")
+    meter = find_meter(platform="darwin", command=command)
+    began = time.monotonic()
+    meter.begin()
+    time.sleep(0.5)
+    joules = meter.end()
+    assert meter.source == "powermetrics"
+    assert joules == pytest.approx(4.0 * (time.monotonic() - began), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ((sys.executable, "-c", "raise SystemExit(1)"), "sudo would ask for a password"),
+        ((sys.executable, "-c", "import time; time.sleep(1)"), "over before its first sample"),
+        (("/no/such/sudo",), "cannot be started"),
+    ],
+)
+def test_without_a_figure_from_powermetrics_it_is_said_why(command: tuple[str, ...], why: str) -> None:
+    meter = find_meter(platform="darwin", command=command)
+    meter.begin()
+    time.sleep(0.3)
+    assert meter.end() is None
+    assert why in meter.source
