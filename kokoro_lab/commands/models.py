@@ -89,22 +89,30 @@ def import_file(
 
 @app.command()
 def optimize(
-    name: Annotated[str, typer.Argument(help="An installed plain model.")],
+    name: Annotated[str, typer.Argument(help="An installed plain model; of a variant, its pre-optimised file.")],
     target: Annotated[str, typer.Option("--name", help="What to call the result; NAME-RECIPE if not given.")] = "",
-    kernels: Annotated[bool, typer.Option("--kernels", help="On the compiled operators: fp32 and int16.")] = False,
+    kernels: Annotated[bool, typer.Option("--kernels", help="On the compiled operators, in each precision.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make the optimized fp32 variant and its pre-optimised file for this machine, or those on compiled operators."""
+    """Make the optimized fp32 variant, or those on compiled operators, and pre-optimised files for this machine."""
+    from kokoro_lab.models.catalog import resolve
+    from kokoro_lab.models.recipes import recipe_names
+    from kokoro_lab.models.records import KERNELS, read_record
     from kokoro_lab.variants.make import make
-    from kokoro_lab.variants.preoptimized import preoptimized
 
-    if kernels:
-        recipes = ("kernels-fp32", "kernels-int16")
-        _tell([file for r in recipes for file in make(name, r, target and f"{target}-{r}", notice=notice)], as_json)
-        return
-    made = make(name, "optimized", target, notice=notice)
-    for file in made:
-        notice(f"Wrote {preoptimized(file)} for fast session creation on this machine")
+    source = resolve(name, notice=notice)
+    if (read_record(source.path) or {}).get("recipe"):
+        made = [source]
+    else:
+        recipes = [each for each in recipe_names() if each.startswith(KERNELS)] if kernels else ["optimized"]
+        several = len(recipes) > 1
+        made = [
+            file
+            for recipe in recipes
+            for file in make(name, recipe, f"{target}-{recipe}" if target and several else target, notice=notice)
+        ]
+        _preoptimise([source])
+    _preoptimise(made)
     _tell(made, as_json)
 
 
@@ -118,7 +126,9 @@ def quantize(
     """Make a variant by recipe; it is stored with the recipe, the source's sum and the tools' versions."""
     from kokoro_lab.variants.make import make
 
-    _tell(make(name, recipe, target, notice=notice), as_json)
+    made = make(name, recipe, target, notice=notice)
+    _preoptimise(made)
+    _tell(made, as_json)
 
 
 @app.command()
@@ -137,6 +147,40 @@ def verify(
 
 @app.command()
 def tune(
+    name: Annotated[str, typer.Argument(help="The model whose variants are measured.")] = "default",
+    variants: Annotated[list[str] | None, typer.Option("--variant", help="One of them; all of it if none.")] = None,
+    make: Annotated[bool, typer.Option("--make/--installed", help="Make missing variants first.")] = True,
+    tokens: Annotated[str, typer.Option(help="Lengths, of 16, 50, 150 and 400.")] = "16,50,150",
+    blocks: Annotated[int, typer.Option(help="Fresh processes a variant and length; six give intervals.", min=1)] = 6,
+    budget_s: Annotated[float, typer.Option(help="Seconds after which no more blocks start.")] = 1200.0,
+    as_json: Json = False,
+) -> None:
+    """Measure a model's variants here and keep the fastest equivalent one as the default; about 15 minutes.
+
+    Called again, it measures what is missing. Ends with 3 when the budget left a variant undecided.
+    """
+    from kokoro_lab.variants.tune import make_candidates
+    from kokoro_lab.variants.tune import tune as measure
+
+    if make and not variants:
+        make_candidates(name, notice=notice)
+    lengths = [int(each) for each in tokens.split(",") if each.strip().isdecimal()]
+    found = measure(name, variants or (), tokens=lengths, blocks=blocks, budget_s=budget_s, notice=notice)
+    rows = [row.as_dict() for row in found.rows]
+    if as_json:
+        print_json({**asdict(found.tuned), "rows": rows, "undecided": list(found.undecided)})
+    else:
+        columns = ("model", "tokens", "speed", "low", "high", "gate", "pairs", "memory", "load")
+        print_table(rows, columns, title=f"Variants of {found.tuned.source} on this machine")
+    for kind, best in (("equivalent", found.tuned.equivalent), ("close", found.tuned.close)):
+        words = f"{best.name}, {best.speed:.2f} times as fast" if best else "none is faster"
+        notice(f"Fastest {kind} variant: {words}")
+    if found.undecided:
+        raise InconclusiveError(f"undecided: {', '.join(found.undecided)}; run it again to measure on")
+
+
+@app.command()
+def search(
     name: Annotated[str, typer.Argument(help="An installed plain model.")],
     least_snr_db: Annotated[float, typer.Option(help="Noise that the chosen set may add after the source, dB.")] = 22.0,
     as_json: Json = False,
@@ -248,7 +292,8 @@ def _verify_placement(name: str, providers: list[str], as_json: bool) -> None:
     from kokoro_lab.models.architecture import architecture_named
     from kokoro_lab.models.catalog import resolve
     from kokoro_lab.models.partition import read_whole
-    from kokoro_lab.variants.portability import coreml_fallbacks, openvino_obstacles, place
+    from kokoro_lab.variants.coreml import coreml_fallbacks
+    from kokoro_lab.variants.portability import openvino_obstacles, place
     from kokoro_lab.variants.probes import check_probes
 
     file = resolve(name, notice=notice)
@@ -269,6 +314,14 @@ def _verify_placement(name: str, providers: list[str], as_json: bool) -> None:
         for reason in row.heard.reasons if row.heard else ():
             notice(f"In {row.provider}: {reason}")
     print_table(fallbacks, ("provider", "operator", "count", "reason"), title="By published limits, left to the CPU")
+
+
+def _preoptimise(files: list[Any]) -> None:
+    from kokoro_lab.variants.preoptimized import preoptimized
+
+    for file in files:
+        if not file.back:
+            notice(f"Wrote {preoptimized(file)} for fast session creation on this machine")
 
 
 def _tell(files: list[Any], as_json: bool) -> None:

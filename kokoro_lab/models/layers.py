@@ -96,8 +96,7 @@ def transposed_conv(
             g.weight(f"{name}.bias"),
             kernel_shape=[kernel],
             strides=[stride],
-            pads=[padding, padding],
-            output_padding=[extra],
+            pads=[padding, padding - extra],  # the same as output_padding, which CoreML refuses
             group=groups,
         )
 

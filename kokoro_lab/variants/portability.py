@@ -1,149 +1,86 @@
-"""Where a graph would run: node by node in the providers that are here, and by CoreML's published list without one."""
+"""Where a graph runs, node by node, in the providers that are here; and what is known to keep OpenVINO from one."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
 from typing import Any
 
 import onnx
-from onnx import TensorProto
 
-from kokoro_lab.errors import KokoroLabError
-from kokoro_lab.models.records import ModelFile
-from kokoro_lab.runtime.session import Session
-from kokoro_lab.runtime.settings import SessionSettings
+from kokoro_lab.errors import KokoroLabError, SettingError
+from kokoro_lab.models.architecture import FULL, Architecture
+from kokoro_lab.runtime.assignment import ProviderShare, judge
+from kokoro_lab.variants.coreml import Fallback
+from kokoro_lab.variants.elsewhere import Elsewhere, environment_of
+from kokoro_lab.variants.probes import Probe
+from kokoro_lab.variants.verify import Verification, verify
 
-__all__ = ["COREML_OPERATORS", "Fallback", "Placement", "coreml_fallbacks", "openvino_obstacles", "place"]
+__all__ = ["Placement", "openvino_obstacles", "place"]
 
-COREML_OPERATORS = frozenset(
-    [
-        "Add",
-        "ArgMax",
-        "AveragePool",
-        "BatchNormalization",
-        "Cast",
-        "Clip",
-        "Concat",
-        "Conv",
-        "ConvTranspose",
-        "DepthToSpace",
-        "Div",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Flatten",
-        "Gather",
-        "Gelu",
-        "Gemm",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "GridSample",
-        "GroupNormalization",
-        "HardSigmoid",
-        "InstanceNormalization",
-        "LayerNormalization",
-        "LeakyRelu",
-        "MatMul",
-        "Max",
-        "MaxPool",
-        "Min",
-        "Mul",
-        "Pad",
-        "Pow",
-        "PRelu",
-        "Reciprocal",
-        "ReduceMax",
-        "ReduceMean",
-        "ReduceMin",
-        "ReduceProd",
-        "ReduceSum",
-        "Relu",
-        "Reshape",
-        "Resize",
-        "Round",
-        "Shape",
-        "Sigmoid",
-        "Slice",
-        "Softmax",
-        "Softplus",
-        "Split",
-        "Sqrt",
-        "Squeeze",
-        "Sub",
-        "Tanh",
-        "Transpose",
-        "Unsqueeze",
-    ]
-)
-"""MLProgram operators in onnxruntime's CoreML provider documentation."""
-COREML_RANK = 5  # most dimensions of a tensor
 RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Who took the nodes of a file in one provider."""
+    """Who took the nodes of a graph in one provider, and what it then said against the CPU provider here."""
 
     provider: str
+    environment: str
+    """Where the provider lives; empty: in this installation."""
     status: str
-    """`ok`, `partial`, `unavailable`, or `failed`."""
+    """`ok`, `partial` or `unavailable`."""
     share: float
     """Of the nodes, in the provider that was asked for."""
     nodes: dict[str, int]
+    elsewhere: tuple[str, ...] = ()
+    """Nodes that another provider took, each with its operator and that provider."""
+    heard: Verification | None = None
+    """Against the CPU provider, stage by stage on equal inputs and end to end; None where nothing ran."""
     reason: str = ""
 
-
-@dataclass(frozen=True)
-class Fallback:
-    """Nodes that a provider would leave to the CPU, and why."""
-
-    operator: str
-    count: int
-    reason: str
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**plain, "elsewhere": list(self.elsewhere), "heard": self.heard.as_dict() if self.heard else None}
 
 
-def place(file: ModelFile, providers: Sequence[str]) -> list[Placement]:
-    """Open the file in each provider and read back who took which node; a provider that is not here says so."""
-    found = []
-    for provider in providers:
-        try:
-            session = Session.open(file, SessionSettings(provider=provider))
-        except KokoroLabError as error:
-            found.append(Placement(provider, "unavailable", 0.0, {}, error.message))
-            continue
-        counted = {each.provider: each.nodes for each in session.assignment}
-        effective: Any = session.effective_provider()
-        found.append(Placement(provider, str(effective.status), float(effective.share), counted))
-        session.close()
-    return found
+def place(
+    model: onnx.ModelProto, providers: Sequence[str], probes: Sequence[Probe] = (), *, arch: Architecture = FULL
+) -> list[Placement]:
+    """Open the graph in each provider, wherever it is installed, and read back who took which node.
 
-
-def coreml_fallbacks(model: onnx.ModelProto) -> list[Fallback]:
-    """What CoreML's published limits leave to the CPU: unknown operators, 64-bit arithmetic, open input shapes.
-
-    A static check: CoreML itself runs on Apple machines only.
+    With probes, a graph of ours also speaks there and is compared with the CPU provider here. A provider that is not
+    here, or that refuses, says so. Raises SettingError for a provider that nobody knows.
     """
-    reasons: Counter[tuple[str, str]] = Counter()
-    types = {
-        info.name: info.type.tensor_type.elem_type
-        for info in (*model.graph.input, *model.graph.value_info, *model.graph.output)
-    }
-    for node in model.graph.node:
-        if node.domain not in {"", "ai.onnx"} or node.op_type not in COREML_OPERATORS:
-            reasons[(node.op_type, "no such operator in CoreML's list")] += 1
-        elif any(types.get(name) == TensorProto.DOUBLE for name in node.output):
-            reasons[(node.op_type, "64-bit floats")] += 1
-        elif node.op_type in {"Conv", "ConvTranspose"} and not _constant_weight(model, node):
-            reasons[(node.op_type, "its weight is no constant")] += 1
-    open_inputs = [
-        info.name for info in model.graph.input if any(each.dim_param for each in info.type.tensor_type.shape.dim)
-    ]
-    found = [Fallback(kind, count, why) for (kind, why), count in reasons.most_common()]
-    if open_inputs:
-        found.append(Fallback("input", len(open_inputs), f"open shapes ({', '.join(open_inputs)}): use a fixed bucket"))
-    return found
+    return [_placed(model, provider, probes, arch) for provider in providers]
+
+
+def _placed(model: onnx.ModelProto, provider: str, probes: Sequence[Probe], arch: Architecture) -> Placement:
+    environment = ""
+    try:
+        environment = environment_of(provider)
+        with Elsewhere(model, provider) as whole:
+            shares = [ProviderShare(name, count) for name, count in whole.nodes.items()]
+            found = judge(whole.provider.onnxruntime_name, shares)
+            left = tuple(f"{node} ({operator}): {taker}" for node, operator, taker in whole.elsewhere)
+            for probe in probes:  # the whole graph too, as a user would call it
+                whole.run(probe.feeds())
+        heard = _heard(model, provider, probes, arch) if probes else None
+    except SettingError:
+        raise
+    except KokoroLabError as error:
+        return Placement(provider, environment, "unavailable", 0.0, {}, reason=error.message)
+    return Placement(provider, environment, found.status, found.share, dict(found.nodes), left, heard)
+
+
+def _heard(model: onnx.ModelProto, provider: str, probes: Sequence[Probe], arch: Architecture) -> Verification:
+    with ExitStack() as stack:
+        return verify(
+            model, model, probes, arch=arch, opened=lambda part: stack.enter_context(Elsewhere(part, provider))
+        )
 
 
 def openvino_obstacles(model: onnx.ModelProto) -> list[Fallback]:
@@ -159,7 +96,3 @@ def openvino_obstacles(model: onnx.ModelProto) -> list[Fallback]:
     if loose:
         found.append(Fallback("Squeeze", loose, "without axes its rank is open"))
     return found
-
-
-def _constant_weight(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
-    return any(tensor.name == node.input[1] for tensor in model.graph.initializer)

@@ -12,12 +12,13 @@ thresholds; a verdict on stand-in weights is a statement about the graph, not ab
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from kokoro_lab.audio.compare import Verdict, facts, log_mel_distance_db
 from kokoro_lab.audio.speech_distance import pitch_distance, snr_db, speech_distance
@@ -25,7 +26,7 @@ from kokoro_lab.models.architecture import FULL, Architecture
 from kokoro_lab.models.partition import BOUNDARY, between
 from kokoro_lab.variants.probes import Arrays, Probe, Runner
 
-__all__ = ["Limits", "Reading", "Verification", "judge_reading", "verify"]
+__all__ = ["Limits", "Reading", "Runs", "Verification", "judge_reading", "verify"]
 
 FIRST_OUTPUTS = ("duration", *BOUNDARY)
 LOUDNESS_SECONDS = 3.0  # s; the gate of BS.1770 makes shorter readings jump
@@ -108,9 +109,13 @@ def verify(
     *,
     arch: Architecture = FULL,
     limits: Limits | None = None,
+    opened: Callable[[onnx.ModelProto], Runs] = Runner,
 ) -> Verification:
-    """Compare two graphs of ours that keep the stages' boundaries. ModelError or InferenceError when one cannot run."""
-    pairs = _Pair(reference, candidate, arch)
+    """Compare two graphs of ours that keep the stages' boundaries. ModelError or InferenceError when one cannot run.
+
+    `opened` makes the candidate's parts ready to run: somewhere else than the reference's, if it says so.
+    """
+    pairs = _Pair(reference, candidate, arch, opened)
     readings = tuple(pairs.read(probe) for probe in probes)
     order: list[Verdict] = ["equivalent", "close", "different"]
     verdict: Verdict = "equivalent"
@@ -152,15 +157,33 @@ def judge_reading(reading: Reading, limits: Limits) -> tuple[Verdict, list[str]]
     return ("close" if reasons else "equivalent"), reasons
 
 
+class Runs(Protocol):
+    """Something that runs a graph: `probes.Runner` here, `elsewhere.Elsewhere` in another provider."""
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Every output by its name."""
+        ...
+
+
 class _Pair:
     """Reference and candidate, whole and cut at the source."""
 
-    def __init__(self, reference: onnx.ModelProto, candidate: onnx.ModelProto, arch: Architecture) -> None:
-        first = ("tokens", "style", "speed")
-        last = (*BOUNDARY, "style")
-        self._front = [Runner(between(model, arch, first, FIRST_OUTPUTS)) for model in (reference, candidate)]
-        self._source = [Runner(between(model, arch, ("f0",), ("source_spectrum",))) for model in (reference, candidate)]
-        self._back = [Runner(between(model, arch, last, ("audio",))) for model in (reference, candidate)]
+    def __init__(
+        self,
+        reference: onnx.ModelProto,
+        candidate: onnx.ModelProto,
+        arch: Architecture,
+        opened: Callable[[onnx.ModelProto], Runs],
+    ) -> None:
+        def both(inputs: tuple[str, ...], outputs: tuple[str, ...]) -> list[Runs]:
+            return [
+                Runner(between(reference, arch, inputs, outputs)),
+                opened(between(candidate, arch, inputs, outputs)),
+            ]
+
+        self._front = both(("tokens", "style", "speed"), FIRST_OUTPUTS)
+        self._source = both(("f0",), ("source_spectrum",))
+        self._back = both((*BOUNDARY, "style"), ("audio",))
 
     def read(self, probe: Probe) -> Reading:
         feeds = probe.feeds()
