@@ -19,6 +19,8 @@ from kokoro_lab.models.records import (
     KERNELS,
     ModelFile,
     checked,
+    data_path,
+    file_bytes,
     file_sum,
     read_record,
     record_path,
@@ -95,7 +97,7 @@ def resolve(name: str, *, notice: Notice | None = None) -> ModelFile:
 
 
 def remove(name: str) -> list[Path]:
-    """Delete the installed model called `name`, its record and what a broken download left; the files deleted.
+    """Delete the installed model `name`, its data, its record and what a broken download left; the files deleted.
 
     Raises ModelNotFoundError when no model of that name is installed; a file elsewhere is never touched.
     """
@@ -107,7 +109,13 @@ def remove(name: str) -> list[Path]:
     found = [
         each
         for file in paths
-        for each in (file, record_path(file), file.with_suffix(".lock"), file.with_name(f".{file.name}.part"))
+        for each in (
+            file,
+            data_path(file),
+            record_path(file),
+            file.with_suffix(".lock"),
+            file.with_name(f".{file.name}.part"),
+        )
         if each.is_file()
     ]
     for each in found:
@@ -172,7 +180,7 @@ def _recognise(path: Path) -> ModelFile:
     Published if its sum is known, else imported; the graph's own metadata says its size class.
     """
     sha256 = file_sum(path)
-    size = path.stat().st_size
+    size = file_bytes(path)
     if (known := published_models().get(sha256)) is not None:
         return ModelFile(known.name, path, sha256, size, "published", "full", known.precision)
     metadata = _metadata(path)

@@ -23,6 +23,7 @@ Upsample     the same with weight [in, out, 2 stride] of a transposed convolutio
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,7 @@ from kokoro_lab.models import transform
 from kokoro_lab.models.architecture import Architecture, architecture_named
 from kokoro_lab.models.builder import GraphBuilder
 from kokoro_lab.models.layers import EPSILON, STYLE_SLOPE, adain, conv, leaky_relu, linear, transposed_conv
+from kokoro_lab.models.records import data_path
 from kokoro_lab.models.stages import LAST_SLOPE, VOCODER_SLOPE
 
 __all__ = ["DOMAIN", "PRECISIONS", "VERSION", "Precision", "rewrite_for_kernels", "save_apart", "uses_kernels"]
@@ -99,14 +101,20 @@ def rewrite_for_kernels(model: onnx.ModelProto, precision: Precision = "fp32") -
 
 
 def save_apart(model: onnx.ModelProto, path: Path) -> Path:
-    """Write the graph to `path` and its large tensors beside it (`path` + `.data`, returned); changes `model`.
+    """Write the graph to `path` and its large tensors beside it (its data file, returned); changes `model`.
 
     onnxruntime maps such tensors from the file, and the operators let go of them once they are packed: about 190 MB
-    less memory at full size than from a single file.
+    less memory at full size than from a single file. Both files appear when they are complete.
     """
-    data = path.with_name(f"{path.name}.data")
-    data.unlink(missing_ok=True)  # onnx would append to it
-    onnx.save(model, path, save_as_external_data=True, location=data.name, size_threshold=APART_BYTES)
+    data = data_path(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        made = Path(folder) / path.name
+        onnx.save(model, made, save_as_external_data=True, location=data.name, size_threshold=APART_BYTES)
+        data.unlink(missing_ok=True)
+        if (large := made.with_name(data.name)).is_file():
+            large.chmod(0o644)
+            large.replace(data)
+        made.replace(path)
     return data
 
 

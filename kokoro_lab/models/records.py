@@ -1,6 +1,7 @@
 """What lies beside a model file: a record (`NAME.json`) of its sum, what it is and what it was made of.
 
-A file is hashed when it is made and again whenever its size or time stamp differ from the record's.
+A model may keep its large tensors in a second file (`NAME.onnx.data`): sums and sizes are of both. Files are hashed
+when they are made and again whenever their size or time stamp differ from the record's.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ __all__ = [
     "KERNELS",
     "ModelFile",
     "checked",
+    "data_path",
+    "file_bytes",
     "file_sum",
     "read_record",
     "record_path",
@@ -41,6 +44,7 @@ class ModelFile:
     name: str
     path: Path
     sha256: str
+    """Of its bytes, those of its data file after them."""
     bytes: int
     weights: Literal["stand-in", "imported", "published"]
     architecture: Literal["full", "tiny"]
@@ -81,6 +85,11 @@ def record_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
+def data_path(path: Path) -> Path:
+    """Where the large tensors of the model at `path` lie when they are not in it."""
+    return path.with_name(f"{path.name}.data")
+
+
 def read_record(path: Path) -> dict[str, Any] | None:
     """The record of the model at `path`; None when there is none that can be read."""
     try:
@@ -92,7 +101,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 def write_record(file: ModelFile, **made_with: Any) -> None:
     """Write what is known of `file` and what it was made with beside it."""
-    record = {**asdict(file), **made_with, "path": file.path.name, "time_stamp": file.path.stat().st_mtime_ns}
+    record = {**asdict(file), **made_with, "path": file.path.name, "time_stamp": _time_stamp(file.path)}
     with written_whole(record_path(file.path)) as stream:
         stream.write(json.dumps(record, indent=1).encode())
 
@@ -101,10 +110,10 @@ def checked(path: Path, record: dict[str, Any]) -> ModelFile:
     """The file as its record describes it, hashed again if it was touched since."""
     fields = {name: record[name] for name in ModelFile.__dataclass_fields__}
     file = ModelFile(**{**fields, "path": path})
-    status = path.stat()
-    if (status.st_size, status.st_mtime_ns) == (file.bytes, record["time_stamp"]):
+    size = file_bytes(path)
+    if (size, _time_stamp(path)) == (file.bytes, record["time_stamp"]):
         return file
-    if status.st_size != file.bytes or file_sum(path) != file.sha256:
+    if size != file.bytes or file_sum(path) != file.sha256:
         raise ModelError(
             f"{path} is not the file its record describes; remove it with `kokoro-lab models remove {file.name}`"
         )
@@ -114,6 +123,22 @@ def checked(path: Path, record: dict[str, Any]) -> ModelFile:
 
 
 def file_sum(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """SHA-256 (hex) of a model's bytes, its data file's after its own."""
+    digest = hashlib.sha256()
+    for part in _parts(path):
+        with part.open("rb") as stream:
+            hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest()
+
+
+def file_bytes(path: Path) -> int:
+    """Size of a model, its data file included."""
+    return sum(part.stat().st_size for part in _parts(path))
+
+
+def _parts(path: Path) -> list[Path]:
+    return [path, *(data for data in (data_path(path),) if data.is_file())]
+
+
+def _time_stamp(path: Path) -> int:
+    return max(part.stat().st_mtime_ns for part in _parts(path))

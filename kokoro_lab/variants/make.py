@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -15,10 +14,11 @@ from kokoro_lab.models.architecture import FULL, Architecture, architecture_name
 from kokoro_lab.models.catalog import ModelFile, models_folder, resolve
 from kokoro_lab.models.graph import build
 from kokoro_lab.models.importer import Recovered, recover
+from kokoro_lab.models.kernel_rewrite import save_apart, uses_kernels
 from kokoro_lab.models.onnxfile import read_onnx
 from kokoro_lab.models.published import published_models
 from kokoro_lab.models.recipes import apply, load_recipe, static_convolutions
-from kokoro_lab.models.records import file_sum, write_record, written_whole
+from kokoro_lab.models.records import data_path, file_bytes, file_sum, write_record, written_whole
 from kokoro_lab.variants.calibrate import calibrate
 from kokoro_lab.variants.probes import check_probes
 from kokoro_lab.variants.proof import Proof, prove
@@ -112,10 +112,13 @@ def install(
         raise ModelError(f"the graph made for {name} is not valid: {str(error).splitlines()[0]}") from error
     path = models_folder() / f"{name}.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = model.SerializeToString()
-    with written_whole(path) as stream:
-        stream.write(data)
-    file = ModelFile(name, path, hashlib.sha256(data).hexdigest(), len(data), weights, architecture, precision)
+    if uses_kernels(model):
+        save_apart(model, path)
+    else:
+        data_path(path).unlink(missing_ok=True)
+        with written_whole(path) as stream:
+            stream.write(model.SerializeToString())
+    file = ModelFile(name, path, file_sum(path), file_bytes(path), weights, architecture, precision)
     write_record(file, tools={tool: version(tool) for tool in TOOLS}, **made_with)
     return file
 

@@ -10,10 +10,11 @@ import pytest
 
 from kokoro_lab import Engine, EngineConfig
 from kokoro_lab.cli import run
-from kokoro_lab.errors import ProviderError
+from kokoro_lab.errors import ModelError, ProviderError
 from kokoro_lab.kernels.library import KERNELS_VARIABLE, choose
-from kokoro_lab.models.catalog import resolve
+from kokoro_lab.models.catalog import remove, resolve
 from kokoro_lab.models.recipes import Recipe
+from kokoro_lab.models.records import data_path
 from kokoro_lab.variants.make import make
 
 pytestmark = pytest.mark.skipif(choose().path is None, reason=f"no compiled kernels: {choose().reason}")
@@ -39,9 +40,25 @@ def test_a_variant_on_kernels_speaks_and_is_known_by_its_precision(plain: str, p
     assert len(original) == len(fast)
     noise = np.linalg.norm(fast - original) / np.linalg.norm(original)
     assert -20 * np.log10(noise) > 26, "dB"
-    copy = tmp_path / "elsewhere.onnx"
-    shutil.copy(file.path, copy)
-    assert resolve(str(copy)).needs_kernels
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for part in (file.path, data_path(file.path)):
+        shutil.copy(part, elsewhere)
+    copy = resolve(str(elsewhere / file.path.name))
+    assert (copy.needs_kernels, copy.sha256, copy.bytes) == (True, file.sha256, file.bytes)
+
+
+def test_the_data_beside_a_variant_is_part_of_it(plain: str) -> None:
+    (file,) = make(plain, "kernels-fp32")
+    data = data_path(file.path)
+    assert file.bytes == file.path.stat().st_size + data.stat().st_size
+    held = bytearray(data.read_bytes())
+    held[len(held) // 2] ^= 1
+    data.write_bytes(held)
+    with pytest.raises(ModelError, match="not the file its record describes"):
+        resolve(file.name)
+    assert data in remove(file.name)
+    assert not data.exists()
 
 
 def test_a_variant_on_kernels_is_verified_like_any_other(plain: str) -> None:
