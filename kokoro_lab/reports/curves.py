@@ -75,7 +75,9 @@ def curves(
         across = alt.X("x:Q", axis=axis, scale=scale)
         up = alt.Y("y:Q", title=y, scale=alt.Scale(domain=height), axis=alt.Axis(tickCount=6, labelLimit=80))
         columns = max(1, min(len(names), 4, width // (longest * CHARACTER + KEY)))
-        legend = alt.Legend(orient="bottom", direction="horizontal", columns=columns, labelLimit=width - 3 * KEY)
+        legend = alt.Legend(
+            orient="bottom", direction="horizontal", columns=columns, columnPadding=18, labelLimit=width - 3 * KEY
+        )
         hue = alt.Color("name:N", sort=names, scale=key, legend=legend)
         layers: list[alt.Chart] = []
         for line in lines:

@@ -82,7 +82,7 @@ def endurance_answer(evidence: Evidence) -> Answer:
     span = max((float(soak.calls["scheduled_s"].max()) for soak in soaks(evidence) if len(soak.calls)), default=0.0)
     lines.append(
         f"The load lasted {number(span)} s. A slope an hour from so short a load says what to look for, not what an "
-        "hour will bring: the plan `full` soaks for longer."
+        "hour will bring: the plan `soak` lasts twenty minutes."
         if span < S_IN_HOUR
         else f"The load lasted {number(span / S_IN_HOUR)} h."
     )

@@ -177,7 +177,7 @@ def stack(
         scale = alt.Scale(domain=domain, nice=False)
         line = alt.Y("line:N", sort=order, title=None, axis=None if slim else y_axis(space))
         place = alt.X("value:Q", stack="zero", scale=scale, axis=x_axis(axis, ticks))
-        key = alt.Legend(orient="bottom", columns=3 if slim else len(names), direction="horizontal")
+        key = alt.Legend(orient="bottom", columns=3 if slim else len(names), columnPadding=18, direction="horizontal")
         layers: list[alt.Chart] = [
             alt.Chart(parts)
             .mark_bar(height=18, stroke=colour("paper"), strokeWidth=1)

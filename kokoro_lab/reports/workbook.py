@@ -130,14 +130,14 @@ def setting(row: Mapping[str, Any], name: str, default: Any) -> Any:
 
 
 def times(found: Interval | None, what: str) -> str:
-    """A ratio in words: `1.24 times as long (1.20 to 1.29)`; says so when it cannot be told from 1."""
+    """A ratio in words: `1.24 times as long (1.20 to 1.29)`; says so when it may be chance."""
     if found is None:
         return "not measured"
     if found.low is None or found.high is None:
         return f"{number(found.median)} times {what} ({TOO_FEW})"
     if found.low > 1 or found.high < 1:
         return f"{number(found.median)} times {what} ({number(found.low)} to {number(found.high)})"
-    return f"{number(found.median)} times {what}, which cannot be told from once"
+    return f"{number(found.median)} times {what}, which may be chance"
 
 
 def whole(count: float) -> str:

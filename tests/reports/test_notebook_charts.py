@@ -1,0 +1,307 @@
+"""What the notebooks draw and answer, from scripted rows: every chart is a valid document with words and numbers of its
+own, and what is said follows from the rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from report_blocks import MACHINE, RUN, SOFTWARE, as_reference, block, cell, repeated
+
+from kokoro_lab.errors import NothingMeasuredError
+from kokoro_lab.measure.cell import Block, Cell, LoadReading
+from kokoro_lab.reports import caching_charts as caching
+from kokoro_lab.reports import endurance_charts as endurance
+from kokoro_lab.reports import history_charts as history
+from kokoro_lab.reports import session_charts as sessions
+from kokoro_lab.reports import streaming_charts as streaming
+from kokoro_lab.reports import unit_charts as units
+from kokoro_lab.reports import warmup_charts as warmup
+from kokoro_lab.reports.evidence import Evidence
+from kokoro_lab.reports.history import History
+from kokoro_lab.reports.theme import NARROW, WIDE, Figure, styled
+from kokoro_lab.reports.workbook import Answer
+from kokoro_lab.store import RunRecord, Store
+from kokoro_lab.store.rows import cell_row, sample_rows
+from kokoro_lab.store.schema import TABLES
+from kokoro_lab.store.table import arrow_rows
+from kokoro_lab.sweeps.job import Job
+
+WORKLOAD, EXPONENTS, SIZES = caching.Workload(texts=50, requests=200), (0.8, 1.2), (1, 5, 50)
+
+
+def rows_of(record: RunRecord, blocks: Sequence[Block]) -> dict[str, pa.Table]:
+    cells = [cell_row(record, made) for made in blocks]
+    samples = [row for made in blocks for row in sample_rows(record, made)]
+    return {name: arrow_rows(TABLES[name], rows) for name, rows in (("cells", cells), ("samples", samples))}
+
+
+def evidence_of(blocks: Sequence[Block]) -> Evidence:
+    """The rows as a store would give them back, without the files."""
+    rows = rows_of(RunRecord(run_id=RUN, notebook="made", machine_id=MACHINE), blocks)
+    frames = {name: Store.decoded(name, table) for name, table in rows.items()}
+    return Evidence.of(RUN, frames["samples"], frames["cells"], machines={}, versions={}, run_dir=Path())
+
+
+def with_settings(of: Cell | None = None, /, **settings: Any) -> Cell:
+    return dataclasses.replace(of or cell(), engine_settings=tuple(settings.items()))
+
+
+def loaded(of: Cell, total_ms: Sequence[float], *, hz: float = 1.0, failed: int = 0, **rest: Any) -> Block:
+    made = block(of, 0, total_ms, **rest)
+    due = tuple(float(at) for at in range(len(total_ms)))
+    load = LoadReading(len(due) + failed, failed, "it failed" if failed else "", hz, due, tuple(0.1 for _ in due))
+    return dataclasses.replace(made, result=dataclasses.replace(made.result, load=load))
+
+
+def streamed(of: Cell, deliveries: Sequence[tuple[float, float, float | None]], ttfa_ms: float) -> Block:
+    made = block(of, 0, (900.0,), ttfa_ms=(ttfa_ms,))
+    return dataclasses.replace(made, result=dataclasses.replace(made.result, deliveries=tuple(deliveries)))
+
+
+def sound(figure: Figure, *words: str) -> None:
+    """The figure is drawn at both widths as a valid document, and says the same in words and numbers."""
+    assert json.dumps(styled(figure.chart(WIDE)), allow_nan=False)
+    assert figure.chart(NARROW).to_dict(validate=False)
+    assert re.search(r"\d", figure.title) and figure.alt.startswith(figure.title.split(":")[0][:20])
+    assert figure.rows and all(len(row) == len(figure.columns) for row in figure.rows)
+    told = figure.alt + " ".join(" ".join(row) for row in figure.rows)
+    for word in words:
+        assert word in told, f"{word!r} is not in {told!r}"
+
+
+def answered(answer: Answer) -> str:
+    page = answer._repr_markdown_()
+    assert all(line.startswith("- ") for line in page.splitlines())
+    return page
+
+
+class TestCaching:
+    @pytest.fixture
+    def rows(self) -> Evidence:
+        plain = as_reference(cell())
+        return evidence_of(
+            [
+                *repeated(plain, (100.0, 102.0, 98.0)),
+                *repeated(with_settings(phoneme_cache=1000), (99.0, 97.0, 98.0)),
+                *repeated(with_settings(audio_cache_mb=64), (1.0, 1.1, 0.9), rss_mb=950.0),
+            ]
+        )
+
+    def test_its_charts(self, rows: Evidence) -> None:
+        sound(caching.hit_cost_figure(rows), "no cache", "phonemes", "speech")
+        sound(caching.cache_memory_figure(rows), "speech")
+        sound(caching.hit_rate_figure(WORKLOAD, EXPONENTS, SIZES), "exponent 0.8", "exponent 1.2")
+        sound(caching.workload_figure(rows, WORKLOAD, EXPONENTS, SIZES), "exponent 0.8")
+
+    def test_a_cache_with_room_for_all_misses_each_text_once(self) -> None:
+        requests = WORKLOAD.draw(1.0)
+        assert caching.hit_rate(requests, 50) == pytest.approx(1 - len(set(requests.tolist())) / len(requests))
+        assert caching.hit_rate(requests, 0) == 0.0
+
+    def test_favourites_hit_more_often(self) -> None:
+        rates = [caching.hit_rate(WORKLOAD.draw(exponent), 5) for exponent in (0.0, 0.8, 1.6)]
+        assert rates == sorted(rates) and rates[0] < rates[2]
+
+    def test_its_answer_has_what_a_hit_saves(self, rows: Evidence) -> None:
+        page = answered(caching.caching_answer(rows, WORKLOAD, EXPONENTS, SIZES))
+        assert "a hit saves 99.0 ms" in page and "a hit in the cache of speech takes 0.0100 times as long" in page
+
+
+class TestWarmup:
+    @pytest.fixture
+    def rows(self) -> Evidence:
+        cold = cell(state="cold-process")
+        warmed = with_settings(cold, warmup="one")
+        blocks = [*repeated(as_reference(cell()), (90.0, 91.0, 92.0)), *repeated(cold, (300.0, 310.0, 305.0))]
+        for made in repeated(warmed, (100.0, 101.0, 99.0)):
+            load = {**made.result.load_ms, "warmup": 250.0}
+            blocks.append(dataclasses.replace(made, result=dataclasses.replace(made.result, load_ms=load)))
+        return evidence_of(blocks)
+
+    def test_its_charts(self, rows: Evidence) -> None:
+        sound(warmup.waterfall_figure(rows), "cold-process, none", "cold-process, one")
+        sound(warmup.start_figure(rows), "cold-process, one")
+        sound(warmup.first_text_figure(rows), "none", "one")
+
+    def test_the_waterfall_adds_up(self, rows: Evidence) -> None:
+        for make in (warmup.waterfall_figure, warmup.start_figure):
+            for row in make(rows).rows:
+                *parts, whole = (float(text.replace("\u202f", "")) for text in row[1:])
+                assert sum(parts) == pytest.approx(whole, rel=0.01)
+
+    def test_each_bar_begins_where_the_one_before_ends(self, rows: Evidence) -> None:
+        first = warmup.waterfall_figure(rows).chart(WIDE).to_dict()
+        for falls in first["datasets"].values():
+            for before, after in itertools.pairwise(falls):
+                assert after["begin"] >= before["end"] - 1e-6
+
+    def test_its_answer_weighs_both_sides(self, rows: Evidence) -> None:
+        page = answered(warmup.warmup_answer(rows))
+        assert "after `one` it takes 0.328 times as long" in page and "45.0 ms later in all" in page
+
+    def test_without_a_start_it_says_what_is_missing(self) -> None:
+        with pytest.raises(NothingMeasuredError, match="cold-process"):
+            warmup.waterfall_figure(evidence_of(repeated(as_reference(cell()), (90.0, 91.0))))
+
+
+class TestStreaming:
+    STEADY = ((0.3, 1.0, 0.0), (0.9, 1.0, 0.0), (1.5, 1.0, 0.0))
+    LATE = ((0.2, 0.5, 0.0), (3.0, 0.5, 0.0))
+
+    @pytest.fixture
+    def rows(self) -> Evidence:
+        stream = dataclasses.replace(cell(), delivery="stream")
+        return evidence_of(
+            [
+                *repeated(as_reference(cell()), (900.0,)),
+                streamed(with_settings(stream, chunk_ms=80), self.STEADY, 300.0),
+                streamed(with_settings(stream, chunk_ms=30), self.LATE, 200.0),
+            ]
+        )
+
+    def test_its_charts(self, rows: Evidence) -> None:
+        sound(streaming.stream_ttfa_figure(rows), "80 ms", "30 ms", "in one piece")
+        sound(streaming.stall_figure(rows), "80 ms", "30 ms")
+        sound(streaming.arrival_figure(rows), "arrived", "heard")
+
+    def test_the_listeners_clock_stands_while_nothing_is_there(self, rows: Evidence) -> None:
+        names = {name.rpartition(", ")[2]: name for name in streaming.recorded(rows)}
+        late = streaming.arrival_figure(rows, names["30 ms"])
+        assert "waits 2.30 s in all" in late.title
+        assert "never waits again" in streaming.arrival_figure(rows, names["80 ms"]).title
+
+    def test_its_answer_names_the_soonest(self, rows: Evidence) -> None:
+        assert "soonest with 30 ms, first audio after 200 ms" in answered(streaming.streaming_answer(rows))
+
+
+class TestSessions:
+    @pytest.fixture
+    def rows(self) -> Evidence:
+        users = [dataclasses.replace(cell(), arrivals="closed", clients=count) for count in (1, 3)]
+        blocks: list[Block] = [*repeated(as_reference(cell()), (100.0,))]
+        for of, hz in zip(users, (1.0, 1.0), strict=True):
+            blocks.append(loaded(of, (1000.0, 1000.0), hz=hz, rss_mb=500.0))
+            dual = with_settings(of, sessions="dual", concurrency=2)
+            blocks.append(loaded(dual, (1500.0, 1500.0), hz=hz * 1.5, rss_mb=900.0))
+        for preset, times in (("ultra-short", (50.0, 60.0, 50.0)), ("short", (300.0, 200.0, 220.0))):
+            for rule, total in zip(("length", "complexity", "cost"), times, strict=True):
+                routed = with_settings(cell(preset), sessions="triple", routing=rule)
+                blocks += repeated(dataclasses.replace(routed, reference=rule == "length"), (total, total))
+        return evidence_of(blocks)
+
+    def test_its_charts(self, rows: Evidence) -> None:
+        sound(sessions.throughput_figure(rows), "single", "dual, 2 at once")
+        sound(sessions.waiting_figure(rows), "single")
+        sound(sessions.routing_figure(rows), "length", "complexity", "cost")
+
+    def test_no_rule_is_better_than_the_oracle_and_each_has_its_regret(self, rows: Evidence) -> None:
+        page = answered(sessions.sessions_answer(rows))
+        assert "Routing by cost: 5 % over the oracle on average, 10 % at worst." in page
+        assert "Routing by length: 25 % over the oracle on average, 50 % at worst." in page
+
+    def test_what_a_second_session_takes_is_said_beside_what_it_gives(self, rows: Evidence) -> None:
+        page = answered(sessions.sessions_answer(rows))
+        assert "**3 at once**: dual, 2 at once answers most, 90.0 calls a minute, 1.50 times as many as single" in page
+        assert "1\u202f000 MB where that takes 600 MB" in page
+
+
+class TestUnits:
+    @pytest.fixture
+    def rows(self) -> Evidence:
+        why = "CoreML is not part of this onnxruntime."
+        missing = block(cell(provider="coreml"), 0, status="unavailable", error=why, share=0.0)
+        return evidence_of(
+            [
+                *repeated(as_reference(cell()), (100.0, 101.0, 99.0)),
+                *repeated(with_settings(spinning=False), (120.0, 121.0, 119.0)),
+                missing,
+            ]
+        )
+
+    def test_its_chart(self, rows: Evidence) -> None:
+        sound(units.units_figure(rows), "2 threads", "spinning off")
+
+    def test_what_is_not_here_is_said_with_the_reason_and_has_no_figure(self, rows: Evidence) -> None:
+        assert "CoreML is not part" in units.absent_table(rows).text
+        assert not any("coreml" in " ".join(row) for row in units.units_figure(rows).rows)
+        assert "coreml" in answered(units.units_answer(rows))
+
+
+class TestEndurance:
+    @pytest.fixture
+    def rows(self) -> Evidence:
+        of = dataclasses.replace(cell(), arrivals="poisson", rate_hz=1.0, load_s=20.0)
+        return evidence_of([loaded(as_reference(of), [100.0 + at for at in range(20)], failed=1)])
+
+    def test_its_charts(self, rows: Evidence) -> None:
+        sound(endurance.drift_figure(rows), "as it is")
+        sound(endurance.memory_figure(rows), "as it is")
+
+    def test_a_slope_is_found_and_failures_are_counted(self, rows: Evidence) -> None:
+        page = answered(endurance.endurance_answer(rows))
+        assert "20 of 21 calls succeeded" in page
+        assert "+1" in endurance.drift_figure(rows).title, "a rise by 17 % is drawn as one"
+
+
+class TestHistory:
+    """Four runs of one commit, in which a ratio differs by a hundredth, and two of the next, in which it is halved."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def told(cls, tmp_path_factory: pytest.TempPathFactory) -> tuple[History, Evidence]:
+        results = tmp_path_factory.mktemp("history")
+        store = Store(results / "tables")
+        groups = [{"text": "short", "intra_op_threads": [2, 1]}]
+        job = Job(run_id="r5", notebook="history", groups=groups, budget_s=9, results=results, model="stand-in")
+        base, other = (item.cell for item in job.planned())
+        random = np.random.default_rng(3)
+        tables: list[dict[str, pa.Table]] = []
+        for run in range(6):
+            commit = "a" * 40 if run < 4 else "b" * 40
+            ratio = (2.0 if run < 4 else 1.0) * (1 + 0.005 * random.standard_normal())
+            mood = 100.0 * (1 + 0.3 * random.random())
+            record = RunRecord(
+                run_id=f"r{run}", notebook="history", machine_id=MACHINE, software_id=SOFTWARE, git_commit=commit,
+                git_dirty=False, run_dir=str(results / "runs" / f"r{run}"),
+            )  # fmt: skip
+            blocks: list[Block] = []
+            for of, factor in ((base, 1.0), (other, ratio)):
+                for made in repeated(of, [mood * factor * level for level in (0.995, 1.0, 1.005)]):
+                    started = f"2026-11-{10 + run}T10:0{made.block}:00+00:00"
+                    blocks.append(dataclasses.replace(made, started_at=started))
+            tables.append(rows_of(record, blocks))
+        store.merge({name: pa.concat_tables([one[name] for one in tables]) for name in ("cells", "samples")})
+        return History.load(job), Evidence.load(results / "tables", "r5")
+
+    def test_its_charts(self, told: tuple[History, Evidence]) -> None:
+        found, _ = told
+        sound(history.reference_figure(found), "short, cpu, 2 threads")
+        for figure in ("rtf", "ttfa_ms", "total_ms"):
+            sound(history.ratio_figure(found, figure), "1 thread")
+
+    def test_the_mood_of_the_machine_is_no_step_and_the_commit_is(self, told: tuple[History, Evidence]) -> None:
+        found, _ = told
+        steps = [change for change in found.steps() if change.figure == "rtf"]
+        assert [(step.before, step.after, step.verdict) for step in steps] == [("a" * 7, "b" * 7, "faster")]
+        assert steps[0].ratio == pytest.approx(0.5, rel=0.03)
+
+    def test_each_figure_is_judged_and_said(self, told: tuple[History, Evidence]) -> None:
+        found, rows = told
+        page = answered(history.history_answer(found, rows))
+        for name in ("work faster", "first audio faster", "time of a call faster"):
+            assert name in page
+        assert "aaaaaaa and bbbbbbb" in page and "aaaaaaa and bbbbbbb" in history.steps_table(found).text
+
+    def test_one_run_is_no_history(self, told: tuple[History, Evidence]) -> None:
+        found, rows = told
+        single = dataclasses.replace(found, runs=found.runs.head(1), changes=())
+        assert "One run is no history yet" in answered(history.history_answer(single, rows))
