@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kokoro_lab.audio.finish import Finish, Finished, finish
-from kokoro_lab.audio.join import join
+from kokoro_lab.audio.join import join, silence
 from kokoro_lab.audio.wav import SAMPLE_RATE
 from kokoro_lab.engine.request import Request
 from kokoro_lab.engine.speech import Speech, SpokenSegment, Timings
@@ -34,10 +34,13 @@ def assembled(
     segments = []
     position = 0
     for segment, inference in made:
+        position += round(segment.lead_s * SAMPLE_RATE)
         length = len(inference.audio)
         segments.append(SpokenSegment(segment, position, length, inference.durations, inference.seconds))
         position += length + round(segment.pause_s * SAMPLE_RATE)
     samples = join([inference.audio for _, inference in made], [segment.pause_s for segment, _ in made[:-1]])
+    if made[0][0].lead_s:
+        samples = np.concatenate([silence(made[0][0].lead_s), samples])
     finished: Finished | None = None
     if policy is not None:
         finished = finish(samples, policy)

@@ -152,6 +152,10 @@ class Pipeline:
         step = round(self.settings.chunk_ms * SAMPLE_RATE / 1000)
         for number, spoken in enumerate(_incoming(self.spoken, clock)):
             audio = fade_edges(spoken.answer.inference.audio, start=number > 0, end=False)
+            if spoken.segment.lead_s:
+                self._position += round(spoken.segment.lead_s * SAMPLE_RATE)
+                lead = silence(spoken.segment.lead_s)
+                self._send([lead], spoken.segment, clock, number=number, first=False, pause=True)
             # What is sent before the end is known must stop short of where the end would be faded.
             early = max(0, len(audio) - round(FADE_S * SAMPLE_RATE)) // step * step if step else 0
             pieces = [audio[start : start + step] for start in range(0, early, step)] if step else []

@@ -10,20 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from kokoro_lab.text.sentences import sentence_ends
+
 __all__ = ["pieces"]
 
-SENTENCE = re.compile(r"[.!?…]+[\"'”’)\]]*\s+")
 CLAUSE = re.compile(r"(?:[,;:]|\s[—–-]+|[—–])[\"'”’)\]]*\s+")
 JOINT = re.compile(
     r"\s+(?=(?:and|or|but|because|that|which|who|when|while|where|if|so|to|of|in|on|for|with|from|by|as|at)\s)"
 )
 WORD = re.compile(r"\s+")
 MARKUP = re.compile(r"<[a-zA-Z/]|\]\(")
-ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:[A-Za-z]|(?:[a-z]\.)+[a-z]|mr|mrs|ms|dr|prof|rev|gen|st|no|vs|fig|approx|etc|jr|sr)\.\s+$",
-    re.IGNORECASE,
-)
-
+AHEAD = 40  # characters after a mark that tell whether it ends a sentence
 WHOLE = 400  # characters; from this length on pieces stop growing: segmentation by sentences takes over
 
 
@@ -51,14 +48,12 @@ def _cut(text: str, length: int, words: int) -> int:
     What fits ends within `length`, or is the shortest there is of enough words; 0 when there is nothing to cut.
     """
     reach = text[: max(length, _end_of_words(text, words)) + 1]
-    for kind in (SENTENCE, CLAUSE, JOINT, WORD):
-        for match in reversed(list(kind.finditer(reach))):
-            end = match.end()
-            if len(text[:end].split()) < words or len(text[end : end + length * 4].split()) < words:
-                continue
-            if kind is SENTENCE and (ABBREVIATION.search(text[:end]) or text[end].islower()):
-                continue
-            return end
+    sentences = [len(text) - len(text[end:].lstrip()) for end in sentence_ends(text[: len(reach) + AHEAD], len(reach))]
+    kinds = ([match.end() for match in kind.finditer(reach)] for kind in (CLAUSE, JOINT, WORD))
+    for ends in (sentences, *kinds):
+        for end in reversed(ends):
+            if len(text[:end].split()) >= words and len(text[end : end + length * 4].split()) >= words:
+                return end
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["expand_abbreviations"]
+__all__ = ["NUMBERED", "NUMBER_FOLLOWS", "expand_abbreviations"]
 
 _TITLES = {
     "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Dr": "Doctor", "Prof": "Professor", "Rev": "Reverend",
@@ -19,6 +19,8 @@ _BEFORE_NUMBERS = {
     "no": "number", "nos": "numbers", "p": "page", "pp": "pages", "fig": "figure", "figs": "figures", "vol": "volume",
     "ch": "chapter", "sec": "section", "eq": "equation",
 }  # fmt: skip
+NUMBERED = frozenset(_BEFORE_NUMBERS)
+"""Abbreviations that a number follows; without one they are words ("no", "fig", "sec") at the end of a sentence."""
 _MONTHS = {
     "Jan": "January", "Feb": "February", "Mar": "March", "Apr": "April", "Jun": "June", "Jul": "July", "Aug": "August",
     "Sept": "September", "Sep": "September", "Oct": "October", "Nov": "November", "Dec": "December",
@@ -37,13 +39,17 @@ _BARE = {"Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Dr": "Doctor", "vs": "ve
 """What is an abbreviation without its dot, too."""
 
 
+NUMBER_FOLLOWS = r"#?\d|[IVXLC]{2,}\b(?!['’])"
+"""A pattern of what makes "no." and its like abbreviations: a digit, or a Roman numeral of two letters or more."""
+
+
 def _any(words: dict[str, str]) -> str:
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
 _TITLE = re.compile(rf"\b(?P<word>{_any(_TITLES)})\.(?=\s+[\"“(]?[A-Z])")
 _PLACE = re.compile(rf"(?<=[a-z0-9] )(?P<word>{_any(_PLACES)})\.")
-_NUMBERED = re.compile(rf"\b(?P<word>{_any(_BEFORE_NUMBERS)})\.\s?(?=[\d#IVX])", re.IGNORECASE)
+_NUMBERED = re.compile(rf"\b(?i:(?P<word>{_any(_BEFORE_NUMBERS)}))\.\s?(?={NUMBER_FOLLOWS})")
 _MONTH = re.compile(rf"\b(?P<word>{_any(_MONTHS)})\b\.?(?=\s+\d)|\b(?P<dotted>{_any(_MONTHS)})\.")
 _DAY = re.compile(rf"\b(?P<word>{_any(_DAYS)})(?:\.|(?=,? (?:\d|{_any(_MONTHS)})))")
 _FULL = re.compile(rf"(?<![\w.])(?P<word>{_any(_ALWAYS)})\.(?!\w)", re.IGNORECASE)

@@ -15,7 +15,7 @@ that nobody mistakes a tag that does nothing for one that works.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 from xml.parsers import expat
 
@@ -53,6 +53,8 @@ class Passage:
     """Multiplies the speaking rate of the call."""
     pause_s: float | None = None
     """Silence after it in seconds; None where nothing was asked for, and punctuation decides."""
+    lead_s: float = 0.0
+    """Silence before it in seconds, which only the first passage may have."""
 
 
 @dataclass(slots=True)
@@ -73,9 +75,7 @@ def is_markup(text: str) -> bool:
 def passages(document: str, lang: str = "en-us") -> tuple[Passage, ...]:
     """The passages of an SSML document in a canonical language.
 
-    Raises InputError naming line and column, for XML that is not well formed, elements, attributes and values that
-    are not in the subset. A break before the first word is left out: sound begins with speech.
-    """
+    Raises InputError naming line and column, for XML that is not well formed, elements, attributes and values XX"""
     return _Reader(lang).read(document.lstrip("\ufeff \t\r\n"))
 
 
@@ -85,6 +85,7 @@ class _Reader:
         self.english = lang in {"en-us", "en-gb"}
         self.passages: list[Passage] = []
         self.text: list[str] = []
+        self.lead_s = 0.0
         self.rates = [1.0]
         self.open: list[_Open] = []
         self.parser = expat.ParserCreate()
@@ -164,10 +165,13 @@ class _Reader:
         text = "".join(self.text)
         self.text = []
         if text.strip():
-            self.passages.append(Passage(text, self.rates[-1], pause_s))
+            lead_s, self.lead_s = self.lead_s, 0.0
+            self.passages.append(Passage(text, self.rates[-1], pause_s, lead_s))
         elif self.passages and pause_s is not None:
             last = self.passages[-1]
-            self.passages[-1] = Passage(last.text, last.rate, (last.pause_s or 0.0) + pause_s)
+            self.passages[-1] = replace(last, pause_s=(last.pause_s or 0.0) + pause_s)
+        elif pause_s is not None and self.open and self.open[-1].name == "break":
+            self.lead_s += pause_s
 
     def required(self, element: _Open, name: str) -> str:
         value = element.attributes.get(name, "").strip()

@@ -66,6 +66,8 @@ class Segment:
     """Phonemes that the model has no token for."""
     rate: float = 1.0
     """What markup multiplies the speaking rate of the call by."""
+    lead_s: float = 0.0
+    """Silence before it, in seconds: a break that markup asks for before the first word."""
 
 
 class _Clock:
@@ -84,6 +86,7 @@ class _Line(NamedTuple):
     text: str
     pause_s: float
     rate: float
+    lead_s: float = 0.0
 
 
 def segments(
@@ -172,7 +175,9 @@ class _Maker:
         """Every sentence that can be spoken, one behind, since only the last is followed by no pause of its own."""
         held: _Line | None = None
         asked: float | None = None
+        lead_s = 0.0
         for part in parts:
+            lead_s += part.lead_s
             for sentence in sentences(part.text):
                 if not speakable(sentence.text):
                     continue
@@ -180,8 +185,11 @@ class _Maker:
                     yield held if asked is None else held._replace(pause_s=asked)
                 asked = None
                 pause = self.pauses.after(sentence.text, paragraph_end=sentence.paragraph_end)
-                held = _Line(sentence.text, pause, part.rate)
+                held = _Line(sentence.text, pause, part.rate, lead_s)
+                lead_s = 0.0
             asked = part.pause_s if part.pause_s is not None else asked
+            if held is None:
+                lead_s += part.pause_s or 0.0
         if held is not None:
             yield held._replace(pause_s=asked or 0.0)
 
@@ -209,7 +217,7 @@ class _Maker:
             yield from self._by_tokens(line, phonemes, tuple(tokens), dropped)
             return
         first, second = line.text[:cut].rstrip(), line.text[cut:].lstrip()
-        yield from self._fit(_Line(first, self.pauses.after(first, paragraph_end=False), line.rate))
+        yield from self._fit(_Line(first, self.pauses.after(first, paragraph_end=False), line.rate, line.lead_s))
         yield from self._fit(_Line(second, line.pause_s, line.rate))
 
     def _by_tokens(self, line: _Line, phonemes: str, tokens: tuple[int, ...], dropped: str) -> Iterator[Segment]:
@@ -221,7 +229,7 @@ class _Maker:
             letters = text[part * len(text) // count : (part + 1) * len(text) // count]
             pause = line.pause_s if part == count - 1 else self.pauses.cut_s
             word = Word(letters, phonemes[first:last], "rules")
-            share = _Line(letters, pause, line.rate)
+            share = _Line(letters, pause, line.rate, 0.0 if part else line.lead_s)
             yield self._segment(share, phonemes[first:last], tokens[first:last], (word,), dropped)
             dropped = ""
 
@@ -237,7 +245,7 @@ class _Maker:
     ) -> Segment:
         text = LINK.sub(r"\g<text>", line.text)
         seconds, self.clock = self.clock.seconds, _Clock()
-        return Segment(0, text, phonemes, tokens, line.pause_s, words, seconds, dropped, line.rate)
+        return Segment(0, text, phonemes, tokens, line.pause_s, words, seconds, dropped, line.rate, line.lead_s)
 
     def _gathers(self, held: Segment, segment: Segment, limit: int) -> bool:
         """Whether two neighbours may be one segment: same rate, no longer pause between them than punctuation makes."""

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from kokoro_lab.text.abbreviations import NUMBER_FOLLOWS, NUMBERED
 from kokoro_lab.text.links import LINK
 from kokoro_lab.text.sanitize import sanitize
 
-__all__ = ["MAX_SENTENCE", "Sentence", "clause_end", "sentences", "word_end"]
+__all__ = ["MAX_SENTENCE", "Sentence", "clause_end", "sentence_ends", "sentences", "word_end"]
 
 MAX_SENTENCE = 1_000  # characters; what no mark ends by then is cut anyway, so that work per segment stays bounded
 BLOCK = 4_096  # characters sanitised at a time, so that the first sentence of a megabyte does not wait for the last
@@ -25,14 +26,17 @@ _END = re.compile(r"[.!?…]+[\"”')\]]*(?=\s)")
 _CLAUSE = re.compile(r"(?:[,;:]|(?<=\s)[-–]|—)[\"”')]*\s+|—")
 _SPACE = re.compile(r"\s+")
 _FOLLOWED = (
-    "mr mrs ms dr prof rev hon gen col capt lt sgt st mt ft messrs mme mlle sra dra "
-    "no nos vol vols fig figs eq sec ch pp p vs cf eg e.g ie i.e approx dept est "
-    "jan feb mar apr jun jul aug sept sep oct nov dec mon tue tues wed thu thur thurs fri sat sun"
+    "mr mrs ms dr prof rev hon gen col capt lt sgt st mt ft messrs mme mlle sra dra vs cf eg e.g ie i.e approx dept est"
 )
 _NEVER = frozenset(_FOLLOWED.split())
 """Abbreviations that something always follows."""
+_DATES = frozenset(
+    "Jan Feb Mar Apr Jun Jul Aug Sept Sep Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri Sat Sun".split()
+)
+"""Likewise; written small they are words ("sat", "sun", "wed")."""
 _SOMETIMES = frozenset({"etc", "inc", "ltd", "co", "corp", "jr", "sr", "al", "ave", "blvd", "rd"})
 """Abbreviations that may also be the last word of a sentence: then a capital follows. So may "a.m." and "U.S."."""
+_NUMBER = re.compile(rf"\s*(?:{NUMBER_FOLLOWS})")
 _DOTTED = re.compile(r"(?:[a-z]+\.)+[a-z]+")
 
 
@@ -102,11 +106,15 @@ def _inside(links: list[tuple[int, int]], place: int) -> bool:
 
 def _sentence_end(text: str) -> int | None:
     """Where the first sentence ends, if it does so within MAX_SENTENCE characters."""
+    return next(sentence_ends(text, MAX_SENTENCE + 1), None)
+
+
+def sentence_ends(text: str, last: int) -> Iterator[int]:
+    """Where sentences end in the first `last` characters: after the mark, its quotes and brackets."""
     links = _links(text)
-    for match in _END.finditer(text, 0, MAX_SENTENCE + 1):
+    for match in _END.finditer(text, 0, last):
         if not _inside(links, match.end()) and not _continues(text, match):
-            return match.end()
-    return None
+            yield match.end()
 
 
 def _continues(text: str, match: re.Match[str]) -> bool:
@@ -116,8 +124,11 @@ def _continues(text: str, match: re.Match[str]) -> bool:
     if mark[0] != ".":
         return following.islower() and (mark[0] == "…" or mark[-1] in "\"”')")
     start = max(text.rfind(" ", 0, dot), text.rfind("\n", 0, dot)) + 1
-    word = text[start:dot].lstrip("(\"“'[").lower()
-    if word in _NEVER or (len(word) == 1 and word.isalpha() and word != "i"):
+    written = text[start:dot].lstrip("(\"“'[")
+    word = written.lower()
+    if word in NUMBERED:
+        return _NUMBER.match(text, match.end()) is not None or following.islower()
+    if word in _NEVER or written in _DATES or (len(word) == 1 and word.isalpha() and word != "i"):
         return True
     if word in _SOMETIMES or _DOTTED.fullmatch(word):
         return not following.isupper()

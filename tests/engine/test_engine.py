@@ -75,6 +75,19 @@ def test_markup_changes_the_rate_of_its_part_only(engine: Engine) -> None:
     assert marked.segments[1].samples < plain.segments[1].samples
 
 
+def test_a_break_before_the_first_word_is_heard_before_it(engine: Engine) -> None:
+    plain = engine.synthesize("Hello there.")
+    text = '<speak><break time="0.5s"/>Hello there.</speak>'
+    led = engine.synthesize(text)
+    assert not led.samples[:12_000].any()
+    assert np.array_equal(led.samples[12_000:], plain.samples)
+    assert led.segments[0].start == 12_000
+    assert led.speech_s == plain.speech_s
+    chunks = list(engine.stream(text))
+    assert [chunk.pause for chunk in chunks[:2]] == [True, False]
+    assert np.array_equal(np.concatenate([chunk.samples for chunk in chunks]), led.samples)
+
+
 @pytest.mark.parametrize("lang", ["b", "e", "f", "h", "i", "p"])
 def test_a_voice_speaks_its_own_language(engine: Engine, lang: str) -> None:
     voice = {"b": "bf_emma", "e": "ef_dora", "f": "ff_siwis", "h": "hf_alpha", "i": "if_sara", "p": "pf_dora"}[lang]

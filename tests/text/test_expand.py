@@ -120,3 +120,8 @@ def test_no_text_takes_long_to_write_out(text):
     started = time.perf_counter()
     normalize(text)
     assert time.perf_counter() - started < 2.0
+
+
+def test_no_is_a_number_only_before_a_digit():
+    assert normalize("No. Well, no. IBM? Take no. 5.") == "No. Well, no. IBM? Take number five."
+    assert normalize("ch. IV, p. I'd say") == "chapter IV, p. I'd say"

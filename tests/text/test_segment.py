@@ -128,6 +128,13 @@ def test_markup_reaches_the_segments():
     assert next(segments(document, markup="none")).text.startswith("<speak>")
 
 
+def test_a_break_before_the_first_word_leads_it():
+    document = '<speak><p><break time="300ms"/> <break time="200ms"/>Hello. There.</p></speak>'
+    assert [(one.text, one.lead_s) for one in segments(document)] == [("Hello.", 0.5), ("There.", 0.0)]
+    assert next(segments("<speak><p/>Hello.</speak>")).lead_s == 0.0
+    assert next(segments('<speak>... <break time="1s"/>Hello.</speak>')).lead_s == 1.0
+
+
 @pytest.mark.parametrize(
     ("document", "place"),
     [

@@ -82,3 +82,17 @@ def test_what_never_ends_is_cut_at_clauses_then_words_then_anywhere():
 def test_a_link_is_never_cut():
     text = "filler " * 141 + "[two words, really. Yes](/ˈaɪpiːeɪ/) end"
     assert any("[two words, really. Yes](/ˈaɪpiːeɪ/)" in sentence for sentence in texts(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("Yes. No. Well.", ["Yes.", "No.", "Well."]),
+        ("No. I won't.", ["No.", "I won't."]),
+        ("See No. 5 and vol. IV of it.", ["See No. 5 and vol. IV of it."]),
+        ("He sat. The sun shone.", ["He sat.", "The sun shone."]),
+        ("Come on Sat. Jan. 5 at noon.", ["Come on Sat. Jan. 5 at noon."]),
+    ],
+)
+def test_what_is_a_word_too_is_an_abbreviation_only_where_it_can_be(text, ends):
+    assert [sentence.text for sentence in sentences(text)] == ends
