@@ -29,8 +29,11 @@ THREADS = 2
 CALLS = {16: (4, 3), 50: (3, 3), 150: (2, 2), 400: (2, 1)}
 """Tokens -> timed calls and most warm-up calls of a block: a block of 400 tokens should not take a minute."""
 ALLOWANCE = 0.97  # of a bar on speed, which the lower end of the interval must reach
-PLAIN: tuple[tuple[str, Scalar], ...] = (("memory_pattern", True),)
+Settings = tuple[tuple[str, Scalar], ...]
+PLAIN: Settings = (("memory_pattern", True),)
 """What onnxruntime does with a file when nothing is set, and our engine does not."""
+OURS: Settings = (("preoptimized", True),)
+"""Candidates are opened as our engine opens them: by their pre-optimised file where `models optimize` made one."""
 
 Figure = Literal["speed", "memory", "load"]
 State = Literal["met", "missed", "undecided"]
@@ -115,6 +118,7 @@ def bench(
     blocks: int = 6,
     seed: int = 0,
     budget_s: float | None = None,
+    base_settings: Settings = PLAIN,
     notice: Callable[[str], None] | None = None,
 ) -> list[Row]:
     """Measure `candidates` against `base` (names or paths), `blocks` fresh processes each and length.
@@ -135,7 +139,7 @@ def bench(
             intra_op_threads=THREADS,
             repeats=CALLS[length][0],
             warmup_cap=CALLS[length][1],
-            engine_settings=PLAIN if model == base else (),
+            engine_settings=base_settings if model == base else OURS,
             reference=model == reference,
         )
         for length in tokens
