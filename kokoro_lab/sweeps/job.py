@@ -24,7 +24,7 @@ from kokoro_lab.runtime.providers import parse
 from kokoro_lab.store.places import results
 from kokoro_lab.sweeps.texts import preset_names, preset_text
 
-__all__ = ["RUN_ID", "Group", "Job", "PlannedCell", "Sampling", "mistakes", "named_model", "open_job"]
+__all__ = ["RUN_ID", "Group", "Job", "PlannedCell", "Sampling", "mistakes", "named_model", "open_job", "own_model"]
 
 RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 """A run id names a folder and a partition."""
@@ -226,7 +226,7 @@ def open_job(path: str, *, notebook: str, **defaults: Any) -> Job:
             "run_id": f"lab-{notebook}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}",
             "notebook": notebook,
             "plan": "lab",
-            "model": named_model(os.environ.get("KOKORO_MODEL") or "default"),
+            "model": own_model(),
             "results": results().root,
         }
         try:
@@ -235,6 +235,11 @@ def open_job(path: str, *, notebook: str, **defaults: Any) -> Job:
             raise PlanError(f"The notebook's own job is malformed: {'; '.join(mistakes(error))}.") from error
     job.planned()
     return job
+
+
+def own_model() -> str:
+    """The model of a notebook that was given no job: the one that KOKORO_MODEL names, else the default one."""
+    return named_model(os.environ.get("KOKORO_MODEL") or "default")
 
 
 def named_model(name: str) -> str:

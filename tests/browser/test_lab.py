@@ -28,6 +28,7 @@ OUTPUTS = """() => {
   const cells = window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells;
   return cells.flatMap(cell => cell.outputs ?? []);
 }"""
+TO_TOP = "() => document.querySelectorAll('.jp-WindowedPanel-outer').forEach(e => { e.scrollTop = 0; })"
 DRAWN = """() => {
   const panel = document.querySelector(".jp-Notebook");
   const reach = [...panel.querySelectorAll("figure svg, figure audio")].map(e => e.getBoundingClientRect().right);
@@ -56,6 +57,7 @@ def test_it_runs_to_its_end_without_an_error(name: str, lab: Lab, browser: Any, 
         outputs = page.evaluate(OUTPUTS)
         height = page.evaluate(DRAWN)["height"]
         page.set_viewport_size({"width": WIDTH, "height": min(height + 200, TALLEST)})
+        page.evaluate(TO_TOP)
         page.wait_for_timeout(500)
         drawn = page.evaluate(DRAWN)
         page.screenshot(path=shots / f"lab-{name}.png")

@@ -187,7 +187,7 @@ class TestSessions:
     @pytest.fixture
     def rows(self) -> Evidence:
         users = [dataclasses.replace(cell(), arrivals="closed", clients=count) for count in (1, 3)]
-        blocks: list[Block] = [*repeated(as_reference(cell()), (100.0,))]
+        blocks: list[Block] = []
         for of, hz in zip(users, (1.0, 1.0), strict=True):
             blocks.append(loaded(of, (1000.0, 1000.0), hz=hz, rss_mb=500.0))
             dual = with_settings(of, sessions="dual", concurrency=2)
@@ -207,6 +207,14 @@ class TestSessions:
         page = answered(sessions.sessions_answer(rows))
         assert "Routing by cost: 5 % over the oracle on average, 10 % at worst." in page
         assert "Routing by length: 25 % over the oracle on average, 50 % at worst." in page
+
+    def test_the_oracle_is_measured_on_each_session_alone(self) -> None:
+        blocks = [made for rule in ("length", "cost") for made in repeated(self.routed(rule), (100.0, 110.0))]
+        blocks += repeated(as_reference(cell(threads=1)), (80.0,)) + repeated(cell(threads=2), (95.0,))
+        assert sessions.oracle(evidence_of(blocks)) == {"short": pytest.approx(80.0)}
+
+    def routed(self, rule: str) -> Cell:
+        return with_settings(sessions="triple", routing=rule)
 
     def test_what_a_second_session_takes_is_said_beside_what_it_gives(self, rows: Evidence) -> None:
         page = answered(sessions.sessions_answer(rows))
