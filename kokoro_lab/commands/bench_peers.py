@@ -51,8 +51,8 @@ COLUMNS = (
 @app.command()
 def bench_peers(
     engine: Annotated[list[str] | None, typer.Option(help="A peer; repeat for several (default: all).")] = None,
-    blocks: Annotated[int, typer.Option(min=1, help="Rounds; an interval takes 8 for four peers.")] = 8,
-    budget_s: Annotated[float, typer.Option(min=0, help="Seconds after which no new block starts.")] = 3600.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Blocks of each cell; an interval takes 8 for four peers.")] = 8,
+    budget_s: Annotated[float, typer.Option(min=0, help="Seconds of this call; each cell gets a block.")] = 3600.0,
     model: Annotated[str, typer.Option(help="Model whose weights all speak with.")] = "stand-in",
     threads: Annotated[int, typer.Option(min=0, help="Of every engine; 0: as many as there are processors.")] = 0,
     text: Annotated[list[str] | None, typer.Option(help="A text preset; repeat for several.")] = None,
@@ -76,7 +76,7 @@ def bench_peers(
     cells = peer_cells(model, texts, engines, threads=threads or _processors(), repeats=repeats, warmup_cap=warmup_cap)
     missing = _made_ready(engines, cells, install)
     folder = results().run(run)
-    measured = list(_measured(cells, folder, blocks, budget_s))
+    measured = list(_measured(cells, folder, rounds, budget_s, retries=0 if use_contaminated else 1))
     if not any(block.result.repeats for block in measured):
         raise NothingMeasuredError(f"run {run} measured nothing; look at its blocks in {folder}")
     rows = [dataclasses.asdict(row) for row in peer_rows(measured, use_contaminated=use_contaminated)]
@@ -139,7 +139,7 @@ def _made_ready(engines: Sequence[str], cells: Sequence[Cell], install: bool) ->
     return missing
 
 
-def _measured(cells: Sequence[Cell], folder: Path, blocks: int, budget_s: float) -> Iterator[Block]:
+def _measured(cells: Sequence[Cell], folder: Path, rounds: int, budget_s: float, *, retries: int) -> Iterator[Block]:
     """Every block of the run, those of an earlier call first; each is kept before the next one starts."""
     from kokoro_lab.measure import fingerprint
     from kokoro_lab.measure.journal import Journal
@@ -166,13 +166,14 @@ def _measured(cells: Sequence[Cell], folder: Path, blocks: int, budget_s: float)
     )
     source = sample(
         cells,
-        blocks=blocks,
+        blocks=rounds,
         seed=0,
         run_dir=folder,
         done={block.key for block in kept},
+        contaminated={block.key for block in kept if block.quiet.contaminated},
         budget_s=budget_s,
         on_event=_tell,
-        retries=0,
+        retries=retries,
     )
     with contextlib.closing(cast("Generator[Block]", source)):
         for block in source:

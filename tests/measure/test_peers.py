@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -18,7 +19,7 @@ from kokoro_lab.commands.bench_peers import bench_peers
 from kokoro_lab.errors import KokoroLabError, SettingError
 from kokoro_lab.measure import environments, peers
 from kokoro_lab.measure.adapters import adapter_for
-from kokoro_lab.measure.adapters.engine import Manifest
+from kokoro_lab.measure.adapters.engine import Manifest, PeerEngine
 from kokoro_lab.measure.calls import _spaced
 from kokoro_lab.measure.cell import Block, BlockResult, Cell, GateReading, QuietReading, Repeat
 from kokoro_lab.measure.environments import MARK, environments_folder
@@ -64,10 +65,22 @@ def test_the_peer_speaks_our_samples_bit_for_bit(home: Path, tmp_path: Path, str
     variables = peers.hand_over(PEER, tmp_path)
     manifest = Manifest.read(Path(variables["KOKORO_LAB_PEER"]))
     peer = adapter_for("kokoro-onnx").load(manifest.files, 1)
+    assert peer.threads == 1
     heard: list[np.ndarray] = []
     peer.speak([sentence.phonemes for sentence in manifest.utterances[ONE]], 1.0, heard.append, stream=stream)
     peer.close()
     assert np.array_equal(np.concatenate(heard), ours(ONE))
+
+
+def test_a_peer_that_runs_on_other_threads_than_asked_for_is_refused(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in peers.hand_over(PEER, tmp_path).items():
+        monkeypatch.setenv(name, value)
+    stubborn = SimpleNamespace(load=lambda files, threads: adapter_for("kokoro-onnx").load(files, 2))
+    monkeypatch.setattr("kokoro_lab.measure.adapters.engine.adapter_for", lambda environment: stubborn)
+    with pytest.raises(KokoroLabError, match="runs on 2 threads where 1 were asked for"):
+        PeerEngine.load(PEER)
 
 
 def test_two_sentences_are_the_same_speech_but_for_our_fades(installed: None, tmp_path: Path) -> None:
@@ -284,7 +297,7 @@ def test_bench_peers_stores_its_blocks_and_its_table(
     monkeypatch.setenv("KOKORO_LAB_RESULTS", str(tmp_path))
     monkeypatch.setenv("KOKORO_LAB_LOCK", str(tmp_path / "lock"))
     (environments_folder() / "sherpa-onnx").mkdir(exist_ok=True)  # one that cannot run: half of it is there
-    asked = {"engine": ["kokoro-onnx", "sherpa-onnx"], "text": ["ultra-short", "hello"], "model": "tiny", "blocks": 1}
+    asked = {"engine": ["kokoro-onnx", "sherpa-onnx"], "text": ["ultra-short", "hello"], "model": "tiny", "rounds": 1}
     options = {"budget_s": 600.0, "threads": 1, "repeats": 1, "warmup_cap": 1, "install": False, "as_json": True}
     bench_peers(**asked, **options, use_contaminated=True, run_id="r")  # type: ignore[arg-type]
     document = json.loads(capsys.readouterr().out)

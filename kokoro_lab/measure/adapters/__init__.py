@@ -54,6 +54,10 @@ class Files:
 class Peer(Protocol):
     """An engine that is loaded and ready."""
 
+    @property
+    def threads(self) -> int:
+        """Threads of one model call, as the peer's runtime says; of one that tells nothing, what it was given."""
+
     def speak(self, sentences: Sequence[str], speed: float, hear: Hear, *, stream: bool) -> None:
         """Speak phonemes, one string a sentence of at most 510, and hand over the samples.
 

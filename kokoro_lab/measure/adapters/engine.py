@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.measure.adapters import ADAPTERS, Files, Hear, Peer, adapter_for
 from kokoro_lab.measure.cell import Cell, ModelReading
 
@@ -64,13 +65,20 @@ class PeerEngine:
 
     @classmethod
     def load(cls, cell: Cell) -> PeerEngine:
-        """The peer of the cell's environment, with what the manifest names."""
+        """The peer of the cell's environment, with what the manifest names.
+
+        Raises KokoroLabError when it does not run on as many threads as were asked for.
+        """
         manifest = Manifest.read(Path(os.environ[MANIFEST]))
         began = time.perf_counter_ns()
         adapter = adapter_for(cell.environment)
         imported = time.perf_counter_ns()
         peer = adapter.load(manifest.files, cell.intra_op_threads)
         loaded = time.perf_counter_ns()
+        if cell.intra_op_threads and peer.threads != cell.intra_op_threads:
+            raise KokoroLabError(
+                f"peer {cell.environment} runs on {peer.threads} threads where {cell.intra_op_threads} were asked for"
+            )
         stages = {"peer_import": (imported - began) / 1e6, "session": (loaded - imported) / 1e6}
         return cls(peer, manifest, ADAPTERS[cell.environment].package, stages)
 

@@ -22,6 +22,7 @@ AS_IT_IS = {"lang": "en-us", "is_phonemes": True, "trim": False, "sentence_pause
 class _KokoroOnnx:
     def __init__(self, kokoro: Any, voice: str) -> None:
         self._kokoro, self._voice = kokoro, voice
+        self.threads = int(kokoro.sess.get_session_options().intra_op_num_threads)
 
     def speak(self, sentences: Sequence[str], speed: float, hear: Hear, *, stream: bool) -> None:
         if stream:

@@ -17,6 +17,7 @@ class _PyKokoro:
     def __init__(self, files: Files, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        self.threads = threads
         self._settings: dict[str, Any] = {
             "voice": files.voice,
             "model_path": files.model,

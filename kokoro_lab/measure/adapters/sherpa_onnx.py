@@ -16,8 +16,9 @@ GO_ON = 1
 
 
 class _SherpaOnnx:
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, threads: int) -> None:
         self._engine = engine
+        self.threads = threads
 
     def speak(self, sentences: Sequence[str], speed: float, hear: Hear, *, stream: bool) -> None:
         request = sherpa_onnx.GenerationConfig()
@@ -44,4 +45,4 @@ def load(files: Files, threads: int) -> Peer:
     """Its own default is one thread."""
     kokoro = sherpa_onnx.OfflineTtsKokoroModelConfig(model=files.model, voices=files.voices, tokens=files.vocabulary)
     model = sherpa_onnx.OfflineTtsModelConfig(kokoro=kokoro, num_threads=threads or 1, provider="cpu")
-    return _SherpaOnnx(sherpa_onnx.OfflineTts(sherpa_onnx.OfflineTtsConfig(model=model)))
+    return _SherpaOnnx(sherpa_onnx.OfflineTts(sherpa_onnx.OfflineTtsConfig(model=model)), model.num_threads)

@@ -54,6 +54,7 @@ CONFIG: dict[str, Any] = {
 class _Upstream:
     def __init__(self, model: Any, styles: torch.Tensor) -> None:
         self._model, self._styles = model, styles
+        self.threads = int(torch.get_num_threads())
 
     def speak(self, sentences: Sequence[str], speed: float, hear: Hear, *, stream: bool) -> None:
         results = (self._call(phonemes, speed) for phonemes in sentences)
