@@ -176,7 +176,7 @@ class EngineConfig:
     """Words of that segment, at least (default: 3; KOKORO_PRIMER_WORDS)."""
 
     primer_growth: float = 2.0
-    """Factor by which the next segments may be longer each, at least 1 (default: 2; KOKORO_PRIMER_GROWTH)."""
+    """1/r for the slowest real-time factor r without a gap, at least 1 (default: 2; KOKORO_PRIMER_GROWTH)."""
 
     chunk_ms: float = 80.0
     """Milliseconds of a streamed chunk, 0 for whole segments (default: 80; KOKORO_CHUNK_MS)."""

@@ -1,8 +1,8 @@
 """Cutting a long text so that its first sound comes early: a short first piece, then longer and longer ones.
 
-The first piece decides when the listener hears something; each next one must be ready before the one before it has been
-played. With a real-time factor r, a piece may be up to 1/r times as long as the one before it, so that a growth of 2
-holds for every r below 0.5 and reaches whole paragraphs after a few pieces.
+The first piece decides when the listener hears something; each next one must be ready before those before it have been
+played. Playing begins when the first is ready, so with a real-time factor r a piece is in time when it is no longer
+than the first and (1/r - 1) times all before it together: a growth of g holds for every r up to 1/g.
 """
 
 from __future__ import annotations
@@ -21,24 +21,27 @@ JOINT = re.compile(
 WORD = re.compile(r"\s+")
 MARKUP = re.compile(r"<[a-zA-Z/]|\]\(")
 AHEAD = 40  # characters after a mark that tell whether it ends a sentence
-WHOLE = 400  # characters; from this length on pieces stop growing: segmentation by sentences takes over
+WHOLE = 250  # characters; a piece that may be longer is the rest, which segmentation by sentences takes over
 
 
 def pieces(text: str, *, chars: int, words: int, growth: float) -> Iterator[str]:
     """The text in pieces, which put together are the text again (whitespace at the cuts belongs to the piece before).
 
-    `chars` is the greatest length of the first piece, unless its `words` fewest words are longer; `growth` the greatest
-    factor from one length to the next. A text shorter than twice `chars`, or with markup in it, stays whole.
+    `chars` is the greatest length of the first piece, unless its `words` fewest words are longer; `growth` bounds
+    the others: each is at most as long as the first, and growth - 1 times all before it. A text shorter than twice
+    `chars`, or with markup in it, stays whole.
     """
     length = float(chars)
+    first = 0
     rest = text
-    while length < WHOLE and len(rest) >= 2 * length and not MARKUP.search(text):
-        cut = _cut(rest, round(length), words)
+    while length < WHOLE and len(rest) > (length if first else 2 * chars) and not MARKUP.search(text):
+        cut = _cut(rest, int(length), words)
         if not cut:
             break
         yield rest[:cut]
         rest = rest[cut:]
-        length = cut * growth
+        first = first or cut
+        length = first + (len(text) - len(rest)) * (growth - 1)
     yield rest
 
 

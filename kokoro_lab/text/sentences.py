@@ -30,9 +30,8 @@ _FOLLOWED = (
 )
 _NEVER = frozenset(_FOLLOWED.split())
 """Abbreviations that something always follows."""
-_DATES = frozenset(
-    "Jan Feb Mar Apr Jun Jul Aug Sept Sep Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri Sat Sun".split()
-)
+_CAPITAL = "Jan Feb Mar Apr Jun Jul Aug Sept Sep Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri Sat Sun"
+_DATES = frozenset(_CAPITAL.split())
 """Likewise; written small they are words ("sat", "sun", "wed")."""
 _SOMETIMES = frozenset({"etc", "inc", "ltd", "co", "corp", "jr", "sr", "al", "ave", "blvd", "rd"})
 """Abbreviations that may also be the last word of a sentence: then a capital follows. So may "a.m." and "U.S."."""

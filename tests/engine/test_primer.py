@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kokoro_lab.engine.primer import pieces
+from kokoro_lab.engine.primer import WHOLE, pieces
 
 PARAGRAPH = (
     "When the lighthouse keeper climbed the stairs that evening, he counted every step aloud, as he had done for "
@@ -49,12 +50,17 @@ def test_a_title_is_no_end_of_a_sentence() -> None:
     assert not first.rstrip().endswith("Dr.")
 
 
-def test_pieces_grow_no_faster_than_asked() -> None:
-    lengths = [len(piece) for piece in cut(PARAGRAPH * 3)]
-    assert len(lengths) > 3
+@pytest.mark.parametrize("text", [PARAGRAPH[:150], PARAGRAPH, PARAGRAPH * 3])
+@pytest.mark.parametrize("growth", [1.5, 2.0, 4.0])
+def test_every_piece_is_in_time_at_the_slowest_factor_it_grows_for(text: str, growth: float) -> None:
+    lengths = [len(piece) for piece in cut(text, growth=growth)]
+    assert len(lengths) > 1
     assert lengths[0] <= 40
-    for before, after in pairwise(lengths[:-1]):
-        assert after <= before * 2 + 1
+    said = list(accumulate(lengths))
+    for before, after in zip(said, lengths[1:], strict=False):
+        if lengths[0] + before * (growth - 1) < WHOLE:  # later, sentences are cut
+            started, ready = lengths[0] / growth, (before + after) / growth
+            assert ready <= started + before + 1
 
 
 def test_markup_is_never_cut() -> None:
