@@ -21,12 +21,14 @@ from kokoro_lab.measure.cell import Block, Cell, LoadReading
 from kokoro_lab.reports import caching_charts as caching
 from kokoro_lab.reports import endurance_charts as endurance
 from kokoro_lab.reports import history_charts as history
+from kokoro_lab.reports import peer_charts
 from kokoro_lab.reports import session_charts as sessions
 from kokoro_lab.reports import streaming_charts as streaming
 from kokoro_lab.reports import unit_charts as units
 from kokoro_lab.reports import warmup_charts as warmup
 from kokoro_lab.reports.evidence import Evidence
 from kokoro_lab.reports.history import History
+from kokoro_lab.reports.peer_charts import PeerTable
 from kokoro_lab.reports.theme import NARROW, WIDE, Figure, styled
 from kokoro_lab.reports.workbook import Answer
 from kokoro_lab.store import RunRecord, Store
@@ -313,3 +315,48 @@ class TestHistory:
         found, rows = told
         single = dataclasses.replace(found, runs=found.runs.head(1), changes=())
         assert "One run is no history yet" in answered(history.history_answer(single, rows))
+
+
+class TestPeers:
+    @staticmethod
+    def table(**changed: Any) -> PeerTable:
+        def row(engine: str, figure: str, value: float, **rest: Any) -> dict[str, Any]:
+            known = {
+                "engine": engine,
+                "figure": figure,
+                "text": "short",
+                "unit": "ms",
+                "value": value,
+                "gate": "equivalent",
+            }
+            compared = {"ratio": None, "low": None, "high": None, "verdict": "", "pairs": 0}
+            return {**known, **compared, **rest}
+
+        slower = {"ratio": 2.0, "low": 1.9, "high": 2.1, "verdict": "slower", "pairs": 8}
+        rows = [row("kokoro-lab", "first audio", 50.0), row("a-peer", "first audio", 100.0, **slower)]
+        rows.append(row("a-peer", "cold start", 90.0, ratio=1.1, verdict="inconclusive", pairs=2))
+        document = {
+            "rows": rows, "run_id": "peers-1", "blocks": 16, "threads": 2, "contaminated": 0, "contaminated_used": False,
+            "model": {"weights": "stand-in", "architecture": "full"}, "missing": {"b-peer": "it has no wheel here"},
+            "noise": {"short": {"sd": 0.01, "pairs": 8, "floor": 0.02, "detectable": 0.03}}, **changed,
+        }  # fmt: skip
+        return PeerTable.of(document)
+
+    def test_its_chart_and_tables(self) -> None:
+        figure = peer_charts.peers_figure(self.table())
+        assert isinstance(figure, Figure)
+        sound(figure, "a-peer, first audio, short: 2.00 times ours")
+        assert figure.title == "1 of 2 figures of the peers are told to be above ours"
+        assert "100" in peer_charts.figures_table(self.table()).text
+        assert "2.0 %" in peer_charts.noise_table(self.table()).text
+
+    def test_its_answer_says_what_is_decided_what_is_not_and_who_is_missing(self) -> None:
+        page = answered(peer_charts.peers_answer(self.table()))
+        assert "**a-peer**: first audio, short 2.00 times ours (slower); 1 figures are not decided." in page
+        assert "**b-peer** was not measured: it has no wheel here" in page
+
+    def test_without_a_run_it_says_how_to_make_one(self) -> None:
+        nothing = PeerTable.nothing()
+        assert "make bench-peers" in nothing.about()
+        assert "make bench-peers" in answered(peer_charts.peers_answer(nothing))
+        assert not isinstance(peer_charts.peers_figure(nothing), Figure)
