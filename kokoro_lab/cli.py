@@ -230,12 +230,16 @@ def gate(
 @app.command()
 def report(
     run_id: Annotated[str | None, typer.Option("--run", help="Which run (default: the newest).")] = None,
+    publish: Annotated[bool, typer.Option("--publish", help="Keep it under results/published/ too.")] = False,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="NUMBER|FOLDER", help="Compare with a published report.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Render the report of a run."""
+    """Render the report of a run; keep it, or compare it with one that was kept."""
     from kokoro_lab.commands.report import report as render
 
-    render(run_id=run_id, as_json=as_json)
+    render(run_id=run_id, published=publish, compared=against, as_json=as_json)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -24,6 +24,7 @@ __all__ = [
     "Filters",
     "Resolve",
     "Source",
+    "Table",
     "load_claims",
 ]
 
@@ -196,11 +197,41 @@ class Claim(_Strict):
         return f"{sign}{text.replace(',', ' ')}{unit}"
 
 
+class Line(_Strict):
+    """One line of a document's table."""
+
+    line: str
+    stated: dict[str, str] = {}
+    """Column -> what stands there, in short."""
+    claims: list[str] = []
+    """The claims it makes, by id."""
+    why: str = ""
+    """Why nothing of it can be measured, where it makes no claim."""
+
+    @model_validator(mode="after")
+    def _told(self) -> Self:
+        if bool(self.claims) == bool(self.why):
+            raise ValueError("a line names its claims, or says why it makes none")
+        return self
+
+
+class Table(_Strict):
+    """A table as it stands in a document."""
+
+    source: str
+    title: str
+    first: str
+    """Heading of the first column."""
+    columns: list[str]
+    rows: list[Line] = Field(min_length=1)
+
+
 class Claims(_Strict):
-    """All claims, and the documents they come from."""
+    """All claims, the documents they come from, and the tables in which those state them."""
 
     sources: dict[str, Source]
     claims: list[Claim]
+    tables: list[Table] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -211,6 +242,14 @@ class Claims(_Strict):
             for name in claim.sources
             if name not in self.sources
         ]
+        known = {claim.id for claim in self.claims}
+        for one in self.tables:
+            if one.source not in self.sources:
+                mistakes.append(f"table {one.title}: no source is called {one.source}")
+            for line in one.rows:
+                where = f"table {one.title}, {line.line}"
+                mistakes += [f"{where}: no claim is called {name}" for name in line.claims if name not in known]
+                mistakes += [f"{where}: no column is called {name}" for name in line.stated if name not in one.columns]
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return self

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from kokoro_lab.reports.answer import gap_words
+from kokoro_lab.reports.bound import Bound, bound_of
 from kokoro_lab.reports.claims import Claims
 from kokoro_lab.reports.fragments import Html, fragment
 from kokoro_lab.reports.intervals import Interval
 from kokoro_lab.reports.resolve import VERDICTS, Resolution
 from kokoro_lab.reports.summary import number
 
-__all__ = ["SIGNS", "claims_table"]
+__all__ = ["SIGNS", "claims_table", "measured_words"]
+
+TIMED = frozenset({"ttfa_ms", "total_ms", "infer_ms", "rtf"})
 
 SIGNS = {
     "met": "✓",
@@ -26,10 +29,11 @@ SIGNS = {
 """A sign beside each verdict, so that colour is not all that tells them apart."""
 
 
-def claims_table(claims: Claims, resolutions: Sequence[Resolution]) -> Html:
-    """The resolutions by topic, under a count of their verdicts."""
+def claims_table(claims: Claims, resolutions: Sequence[Resolution], bounds: Sequence[Bound] = ()) -> Html:
+    """The resolutions by topic, under a count of their verdicts; gaps to target and to bound."""
     topics = [
-        (topic, [_row(claims, item) for item in resolutions if item.claim.topic == topic]) for topic in claims.topics()
+        (topic, [_row(claims, item, bounds) for item in resolutions if item.claim.topic == topic])
+        for topic in claims.topics()
     ]
     counts = Counter(resolution.verdict for resolution in resolutions)
     summary = [(verdict, SIGNS[verdict], counts[verdict]) for verdict in VERDICTS if counts[verdict]]
@@ -37,7 +41,7 @@ def claims_table(claims: Claims, resolutions: Sequence[Resolution]) -> Html:
     return fragment("claims", topics=[topic for topic in topics if topic[1]], summary=summary, held=held)
 
 
-def _row(claims: Claims, resolution: Resolution) -> dict[str, Any]:
+def _row(claims: Claims, resolution: Resolution, bounds: Sequence[Bound]) -> dict[str, Any]:
     claim = resolution.claim
     return {
         "id": claim.id,
@@ -52,16 +56,33 @@ def _row(claims: Claims, resolution: Resolution) -> dict[str, Any]:
         "cell": resolution.cell,
         "gap": gap_words(resolution.gap),
         "gap_interval": _interval(resolution.gap),
+        "to_bound": _to_bound(resolution, bounds),
         "verdict": resolution.verdict,
         "sign": SIGNS[resolution.verdict],
         "reason": resolution.reason,
     }
 
 
+def measured_words(resolution: Resolution) -> tuple[str, str]:
+    """What was measured, with its unit, and its interval; both empty where nothing was."""
+    return _measured(resolution), _interval(resolution.measured)
+
+
+def _to_bound(resolution: Resolution, bounds: Sequence[Bound]) -> str:
+    """How far the whole call of the cell is from its bound; empty where no bound was measured."""
+    own = bound_of(bounds, resolution.cell_id) if resolution.claim.metric in TIMED else None
+    if own is None:
+        return ""
+    reach = _interval(own.gap)
+    return f"{number(own.gap.median)} times the bound" + (f" ({reach})" if reach else "")
+
+
 def _measured(resolution: Resolution) -> str:
     if resolution.measured is None:
         return ""
-    unit = "s for 1 s" if resolution.claim.unit == "s/s" else resolution.claim.unit
+    unit = {"s/s": "s for 1 s", "state": "of the baseline"}.get(resolution.claim.unit, resolution.claim.unit)
+    if resolution.claim.kind == "state" and resolution.claim.resolve.compare is not None:
+        unit = "of the baseline"
     return f"{number(resolution.measured.median)} {unit}"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from kokoro_lab.reports.evidence import Evidence
 from kokoro_lab.reports.fragments import TEMPLATES, Html, fragment
 from kokoro_lab.reports.notebook import Pages, execute, sections
+from kokoro_lab.reports.sections import notebook_page
 from kokoro_lab.reports.theme import DARK, LIGHT
 from kokoro_lab.store.places import Results, notebook_file
 
@@ -40,7 +41,8 @@ def render(results: str | Path, run_id: str = "") -> Path:
         run_id: which run.
 
     Returns:
-        The path of reports/<run id>/index.html; reports/latest/index.html is the same page.
+        The path of reports/<run id>/index.html, with a page for each executed notebook beside it; reports/latest/ holds
+        the same pages.
 
     Raises:
         NothingMeasuredError: there is no such run, or it has no rows.
@@ -51,15 +53,29 @@ def render(results: str | Path, run_id: str = "") -> Path:
     executed = places.run(evidence.run_id) / f"{NOTEBOOK}.ipynb"
     parameters = {"run_id": evidence.run_id, "tables": str(places.tables)}
     execute(notebook_file(NOTEBOOK), executed, parameters)
-    text = page(evidence, sections(executed))
-    written = [places.reports / name / "index.html" for name in (evidence.run_id, "latest")]
-    for path in written:
-        _write(path, text)
-    return written[0]
+    pages = {"index.html": page(evidence, sections(executed))}
+    for name in dict.fromkeys(str(row["notebook"]) for row in evidence.notebooks):
+        kept = places.run(evidence.run_id) / f"{name}.ipynb"
+        if kept.is_file():
+            pages[notebook_page(name)] = page(evidence, sections(kept), back="index.html")
+    folders = [places.reports / name for name in (evidence.run_id, "latest")]
+    for folder in folders:
+        for name, text in pages.items():
+            _write(folder / name, text)
+        for old in folder.glob("*.html"):
+            if old.name not in pages:
+                old.unlink()
+    return folders[0] / "index.html"
 
 
-def page(evidence: Evidence, pages: Pages) -> str:
-    """The whole page, from a notebook's sections."""
+def page(evidence: Evidence, pages: Pages, *, back: str = "") -> str:
+    """The whole page, from a notebook's sections.
+
+    Args:
+        evidence: the run.
+        pages: the notebook.
+        back: file of the report that the page belongs to; empty for the report itself.
+    """
     started = evidence.cells["started_at"].min()
     kind = _kind(evidence)
     strong, text = BANNERS[kind]
@@ -67,6 +83,7 @@ def page(evidence: Evidence, pages: Pages) -> str:
         fragment(
             "page",
             title=pages.title,
+            back=back,
             run_id=evidence.run_id,
             when=f"{started:%d %B %Y}",
             css=Html(_css()),

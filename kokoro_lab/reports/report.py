@@ -11,13 +11,16 @@ from typing import Any
 from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.reports import charts
 from kokoro_lab.reports.answer import HELD, answer
+from kokoro_lab.reports.bound import Bound, bounds
 from kokoro_lab.reports.claims import Claims, load_claims
 from kokoro_lab.reports.claims_table import SIGNS, claims_table
+from kokoro_lab.reports.documents import document_tables
 from kokoro_lab.reports.evidence import Evidence
 from kokoro_lab.reports.fragments import Html, fragment, table
 from kokoro_lab.reports.listen import CLIP_S, clips
 from kokoro_lab.reports.noise import noise_lines
 from kokoro_lab.reports.resolve import Resolution, resolve_all
+from kokoro_lab.reports.sections import NO_BOUND, advice_table, bound_table, comparison_table, notebook_links
 from kokoro_lab.reports.summary import number, spread
 from kokoro_lab.reports.theme import Figure
 from kokoro_lab.store.places import Results, results
@@ -53,6 +56,11 @@ class Report:
     def resolutions(self) -> list[Resolution]:
         """Every claim, resolved."""
         return resolve_all(self.claims, self.evidence)
+
+    @functools.cached_property
+    def bounds(self) -> list[Bound]:
+        """The bound of every cell that has one."""
+        return bounds(self.evidence)
 
     def answer(self) -> Html:
         """The headline, a few sentences and the key figures."""
@@ -172,12 +180,32 @@ class Report:
         held = [resolution for resolution in self.resolutions if resolution.verdict in HELD]
         if not held:
             return _note("No claim could be held against the rows of this run.")
-        return claims_table(self.claims, held)
+        return claims_table(self.claims, held, self.bounds)
 
     def claims_open(self) -> Html:
         """The claims that were not, with the reason."""
         rest = [resolution for resolution in self.resolutions if resolution.verdict not in HELD]
         return claims_table(self.claims, rest)
+
+    def bound(self) -> Html:
+        """Each cell's time taken apart: its bound, the stages outside the model, and what nothing explains."""
+        return bound_table(self.bounds) if self.bounds else _note(NO_BOUND)
+
+    def comparisons(self) -> Html:
+        """What the sweep concluded of every cell against the one it was compared with."""
+        return comparison_table(self.evidence)
+
+    def recommendations(self) -> Html:
+        """Which setting for which goal, what to try next, and what is a placebo."""
+        return advice_table(self.evidence, self.bounds)
+
+    def documents(self) -> Html:
+        """The documents' own tables, beside what was measured here."""
+        return document_tables(self.claims, self.resolutions)
+
+    def notebooks(self) -> Html:
+        """The executed notebooks of the run, rendered like this page."""
+        return notebook_links(self.evidence)
 
     def sources(self) -> Html:
         """The documents that the claims come from."""

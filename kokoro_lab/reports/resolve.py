@@ -89,6 +89,7 @@ class Resolution:
     """Measured over stated; above 1 falls short."""
     cell: str = ""
     """The cell that stands for the claim, as `cell_label` calls it."""
+    cell_id: str = ""
 
 
 def resolve_all(claims: Claims, evidence: Evidence) -> list[Resolution]:
@@ -157,7 +158,7 @@ def _level(claim: Claim, filters: Mapping[str, Any], evidence: Evidence) -> Reso
         return _tail(claim, best, label)
     measured = interval(by_block(best))
     gap = measured.scaled(1 / claim.bar) if claim.bar > 0 else None
-    found = _judge(claim, measured, gap, label)
+    found = dataclasses.replace(_judge(claim, measured, gap, label), cell_id=str(best["cell_id"].iloc[0]))
     cut = set(best["ranked"]) != {"equivalent"} and claim.metric not in UNGATED
     return dataclasses.replace(found, reason=found.reason or CUT_ELSEWHERE) if cut else found
 

@@ -31,6 +31,11 @@ class Results:
         """Rendered reports, one folder a run, and `latest`."""
         return self.root / "reports"
 
+    @property
+    def published(self) -> Path:
+        """Numbered reports that are kept in git."""
+        return self.root / "published"
+
     def run(self, run_id: str) -> Path:
         """Folder of one run."""
         return self.runs / run_id
