@@ -21,7 +21,7 @@ from kokoro_lab.measure.cell import Block, Cell, LoadReading
 from kokoro_lab.reports import caching_charts as caching
 from kokoro_lab.reports import endurance_charts as endurance
 from kokoro_lab.reports import history_charts as history
-from kokoro_lab.reports import peer_charts
+from kokoro_lab.reports import peer_charts, provider_charts
 from kokoro_lab.reports import session_charts as sessions
 from kokoro_lab.reports import streaming_charts as streaming
 from kokoro_lab.reports import unit_charts as units
@@ -224,6 +224,28 @@ class TestSessions:
         assert "1\u202f000 MB where that takes 600 MB" in page
 
 
+class TestProviders:
+    @pytest.fixture
+    def rows(self) -> Evidence:
+        why = "CoreML is not part of this onnxruntime."
+        return evidence_of(
+            [
+                *repeated(as_reference(cell()), (100.0, 101.0, 99.0)),
+                *repeated(cell(threads=1), (200.0, 202.0, 198.0)),
+                block(cell(provider="coreml"), 0, status="unavailable", error=why, share=0.0),
+            ]
+        )
+
+    def test_what_ran_is_told_with_its_nodes_and_what_did_not_with_the_reason(self, rows: Evidence) -> None:
+        page = provider_charts.ran_table(rows).text
+        assert "CPUExecutionProvider 1\u202f500" in page and "CoreML is not part" in page
+
+    def test_its_answer_ranks_and_names_what_is_missing(self, rows: Evidence) -> None:
+        page = answered(provider_charts.providers_answer(rows))
+        assert "cpu, 2 threads does the least work" in page and "cpu, 1 thread does 2.00 times as much" in page
+        assert "Not in this installation of onnxruntime: coreml." in page
+
+
 class TestUnits:
     @pytest.fixture
     def rows(self) -> Evidence:
@@ -329,14 +351,15 @@ class TestPeers:
                 "value": value,
                 "gate": "equivalent",
             }
-            compared = {"ratio": None, "low": None, "high": None, "verdict": "", "pairs": 0}
+            compared = {"ratio": None, "low": None, "high": None, "verdict": "", "pairs": 0, "gate": "equivalent"}
             return {**known, **compared, **rest}
 
         slower = {"ratio": 2.0, "low": 1.9, "high": 2.1, "verdict": "slower", "pairs": 8}
         rows = [row("kokoro-lab", "first audio", 50.0), row("a-peer", "first audio", 100.0, **slower)]
         rows.append(row("a-peer", "cold start", 90.0, ratio=1.1, verdict="inconclusive", pairs=2))
         document = {
-            "rows": rows, "run_id": "peers-1", "blocks": 16, "threads": 2, "contaminated": 0, "contaminated_used": False,
+            "rows": rows, "run_id": "peers-1", "blocks": 16, "threads": 2, "contaminated": 0,
+            "contaminated_used": False,
             "model": {"weights": "stand-in", "architecture": "full"}, "missing": {"b-peer": "it has no wheel here"},
             "noise": {"short": {"sd": 0.01, "pairs": 8, "floor": 0.02, "detectable": 0.03}}, **changed,
         }  # fmt: skip
