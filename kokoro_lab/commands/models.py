@@ -167,8 +167,11 @@ def bench(
     """
     import tempfile
 
+    from kokoro_lab.models.catalog import resolve
     from kokoro_lab.variants.bench import bench as measure
     from kokoro_lab.variants.bench import judgements, recipe_of
+    from kokoro_lab.variants.probes import random_probe
+    from kokoro_lab.variants.profile import profile
 
     lengths = [int(each) for each in tokens.split(",") if each.strip().isdecimal()]
     recipes = {name: recipe_of(name) for name in names}
@@ -185,12 +188,21 @@ def bench(
         )
     judged = judgements(rows, recipes)
     table, bars = [row.as_dict() for row in rows], [each.as_dict() for each in judged]
+    missed = {each.model: each.tokens for each in judged if each.state == "missed" and each.figure == "speed"}
+    profiles = [
+        {"model": name, "tokens": length, **each.as_dict()}
+        for name, length in missed.items()
+        for each in profile(resolve(name), random_probe(length))
+    ]
     if as_json:
-        print_json({"base": base, "rows": table, "bars": bars})
+        print_json({"base": base, "rows": table, "bars": bars, "profiles": profiles})
     else:
         columns = ("model", "tokens", "speed", "low", "high", "verdict", "gate", "pairs", "memory", "peak_mb", "load")
         print_table(table, (*columns, "load_ms"), title=f"Against {base}")
         print_table(bars, ("model", "figure", "tokens", "bound", "found", "state"), title="Bars")
+        if profiles:
+            large = [each for each in profiles if each["share"] >= 0.01]
+            print_table(large, ("model", "tokens", "operator", "nodes", "ms", "share"), title="Where the time goes")
     for state, error in (("missed", RegressedError), ("undecided", InconclusiveError)):
         if some := [each for each in judged if each.state == state]:
             named = "; ".join(f"{each.model} {each.figure} at {each.tokens} tokens" for each in some)

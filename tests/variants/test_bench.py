@@ -5,8 +5,11 @@ from itertools import pairwise
 
 import pytest
 
+from kokoro_lab.models.catalog import resolve
 from kokoro_lab.models.recipes import recipe_names
 from kokoro_lab.variants.bench import BARS, CALLS, Row, bench_texts, judgements
+from kokoro_lab.variants.probes import random_probe
+from kokoro_lab.variants.profile import profile
 
 ROW = Row("int8", 150, 2.2, 2.1, 2.3, "faster", "close", 6, 0.65, 500.0, 0.9, 700.0)
 
@@ -45,3 +48,12 @@ def test_longer_texts_come_with_more_tokens() -> None:
 
 def test_other_recipes_have_no_bars() -> None:
     assert judgements([ROW], {"int8": "split"}) == []
+
+
+def test_a_profile_shares_out_one_call_among_operators() -> None:
+    found = profile(resolve("tiny"), random_probe(8))
+    assert {"Conv", "Sin", "LSTM"} <= {each.operator for each in found}
+    assert sum(each.share for each in found) == pytest.approx(1.0)
+    assert [each.ms for each in found] == sorted((each.ms for each in found), reverse=True)
+    (sines,) = (each for each in found if each.operator == "Sin")
+    assert 48 <= sines.nodes < 60  # of one call, not of two
