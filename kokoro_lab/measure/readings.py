@@ -80,6 +80,12 @@ class ModelReading:
     architecture: str
     """full | tiny"""
     precision: str
+    variant: str | None = None
+    """Recipe that the file was made by, or plain; None where nothing was opened."""
+    kernels: str | None = None
+    """Instruction set of the compiled operators that ran, or none."""
+    preoptimized: bool | None = None
+    """Whether the file's pre-optimised form was opened."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""

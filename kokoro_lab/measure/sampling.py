@@ -230,10 +230,16 @@ class _Sampling:
 
 
 def _cold_file(cell: Cell) -> str:
-    """Drop the cell's model file from the page cache, just before the worker starts; what came of it."""
+    """Drop the files that the cell opens from the page cache, just before the worker starts; what came of it."""
     from kokoro_lab.measure.peers import model_path
+    from kokoro_lab.models.catalog import resolve
+    from kokoro_lab.runtime.preoptimized import WEIGHTS_SUFFIX, find
 
     try:
-        return pagecache.drop(model_path(cell)).note
+        paths = [model_path(cell)]
+        if dict(cell.engine_settings).get("preoptimized") and (quick := find(resolve(cell.model)).path):
+            paths += [path for path in (quick, quick.with_suffix(WEIGHTS_SUFFIX)) if path.is_file()]
+        notes = [pagecache.drop(path).note for path in paths]
     except KokoroLabError as error:
         return f"not dropped: {error}"
+    return next((note for note in notes if note.startswith("not")), notes[-1])

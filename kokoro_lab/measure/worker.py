@@ -11,7 +11,6 @@ import time
 
 STARTED_NS = time.monotonic_ns()  # the interpreter is up; imports come after
 
-import hashlib  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import stat  # noqa: E402
@@ -44,6 +43,10 @@ FOREIGN = (
     "jupyter_client",
 )
 """What must never be loaded in a measured process; what was is recorded in the result."""
+
+
+PLAIN = "plain"
+"""The variant of a file that no recipe made."""
 
 
 def main(arguments: list[str]) -> int:
@@ -93,6 +96,7 @@ def _measured(job: dict[str, Any], spawned_ns: int) -> BlockResult:
 def _result(cell: Cell, block: Measured) -> BlockResult:
     from kokoro_lab.measure.adapters.engine import PeerEngine
     from kokoro_lab.measure.calls import EmptyEngine
+    from kokoro_lab.measure.effects import effective_digest
     from kokoro_lab.measure.memory import peak_rss_mb
 
     peak = peak_rss_mb()
@@ -122,7 +126,6 @@ def _result(cell: Cell, block: Measured) -> BlockResult:
     session = block.engine.pool.primary
     effective = session.effective_provider()
     provider = ProviderReading(cell.provider, _short(effective.effective), effective.share, dict(effective.nodes))
-    file = block.engine.model
     # A provider that took no node has no figure: what was timed was another one.
     ran = effective.status != "unavailable"
     sentences = {
@@ -135,10 +138,27 @@ def _result(cell: Cell, block: Measured) -> BlockResult:
         sentences[effective.status],
         repeats=tuple(block.repeats) if ran else (),
         provider=provider,
-        settings_digest=_digest(cell, session.digest(), block.engine),
-        model=ModelReading(file.name, file.sha256, file.weights, file.architecture, file.precision),
+        settings_digest=effective_digest(block.engine, cell, block.last),
+        model=_model(block.engine),
         foreign_modules=_foreign_modules(),
         **common,
+    )
+
+
+def _model(engine: Engine) -> ModelReading:
+    from kokoro_lab.models.records import read_record
+
+    file, spoken = engine.model, engine.spoken
+    recipe = (read_record(file.path) or {}).get("recipe") or {}
+    return ModelReading(
+        file.name,
+        file.sha256,
+        file.weights,
+        file.architecture,
+        file.precision,
+        variant=str(recipe.get("name", PLAIN)),
+        kernels=spoken.kernels,
+        preoptimized=spoken.preoptimized,
     )
 
 
@@ -148,15 +168,6 @@ def _peer_result(peer: PeerEngine, block: Measured, common: dict[str, Any]) -> B
     return BlockResult(
         "ok", repeats=tuple(block.repeats), model=peer.model, foreign_modules=_foreign_modules(), **common
     )
-
-
-def _digest(cell: Cell, session: str, engine: Engine) -> str:
-    """The session's digest, with those engine settings that shape no session: they cannot be read back from one."""
-    shaping = set(engine.config.session_settings.as_dict())
-    beyond = [[name, value] for name, value in cell.engine_settings if name not in shaping]
-    if not beyond:
-        return session
-    return hashlib.sha256(json.dumps([session, beyond]).encode()).hexdigest()
 
 
 def _short(name: str) -> str:

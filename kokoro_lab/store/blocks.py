@@ -64,7 +64,8 @@ def _block(row: Mapping[str, Any], repeats: tuple[Repeat, ...]) -> Block:
             provider=provider,
             settings_digest=row["settings_digest"],
             model=ModelReading(
-                row["model"], row["model_sha256"], row["weights"], row["architecture"], row["precision"]
+                *(row[name] for name in ("model", "model_sha256", "weights", "architecture", "precision")),
+                **{name: _or_none(row[name]) for name in ("variant", "kernels", "preoptimized")},
             ),
             foreign_modules=tuple(row["foreign_modules"] or ()),
             deliveries=tuple((at, lasts, sound) for at, lasts, sound in details.get("deliveries") or ()),

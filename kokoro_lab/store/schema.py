@@ -20,7 +20,7 @@ import pyarrow as pa
 
 __all__ = ["SCHEMA_VERSION", "STAGES", "TABLES", "TableSchema"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version that this package writes; raising it takes a migration of the same number."""
 
 STAGES = ("normalise_ms", "phonemise_ms", "tokenise_ms", "infer_ms", "post_process_ms", "other_ms")
@@ -77,6 +77,8 @@ _FACTORS = [
     *_required(TEXT, "state"),
     *_required(INTEGER, "replica"),
     *_required(FLAG, "reference"),
+    *_optional(TEXT, "variant", "kernels"),
+    *_optional(FLAG, "preoptimized"),
     *_required(TEXT, "status", "effective_provider"),
     *_optional(REAL, "provider_share"),
 ]

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from store_blocks import RECORD, block, cell, failed
+from store_blocks import MODEL, RECORD, block, cell, failed
 
 from kokoro_lab.errors import StoreError
 from kokoro_lab.measure.cell import Cell, LoadReading, QuietReading, Repeat
 from kokoro_lab.measure.fingerprint import Fingerprint
 from kokoro_lab.store import Store
+from kokoro_lab.store.blocks import stored_blocks
 from kokoro_lab.store.migrations import Migration, current_rows
 from kokoro_lab.store.schema import SCHEMA_VERSION, TABLES
-from kokoro_lab.store.table import arrow_rows
+from kokoro_lab.store.table import Table, arrow_rows
 
 
 @pytest.fixture
@@ -174,6 +175,22 @@ def test_rows_of_several_versions_are_read_as_the_current_one() -> None:
     read = current_rows(both, table, migrations=[rename], version=2)
     assert read["wall_s"].to_pylist() == [1.5, 1.5]
     assert read.schema.equals(table.columns)
+
+
+@pytest.mark.parametrize("name", ["samples", "cells"])
+def test_rows_of_version_1_do_not_say_which_variant_ran(store: Store, name: str) -> None:
+    opened = dataclasses.replace(MODEL, variant="kernels-fp32", kernels="v4", preoptimized=True)
+    plain = block(0)
+    store.append_block(RECORD, dataclasses.replace(plain, result=dataclasses.replace(plain.result, model=opened)))
+    rows = Table(store.root / name, TABLES[name]).read()
+    run_id = rows["run_id"][0].as_py()
+    new = ["variant", "kernels", "preoptimized"]
+    assert [rows[column][0].as_py() for column in new] == ["kernels-fp32", "v4", True]
+    both = pa.concat_tables([older(rows.drop_columns(new), 1), rows], promote_options="default")
+    read = current_rows(both, TABLES[name])
+    for column in new:
+        assert read[column].to_pylist() == [None] * rows.num_rows + rows[column].to_pylist()
+    assert stored_blocks(store, run_id)[0].result.model == opened
 
 
 def test_rows_of_a_newer_version_and_foreign_tables_are_refused() -> None:
