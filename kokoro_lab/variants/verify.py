@@ -36,8 +36,14 @@ LOUDNESS_SECONDS = 3.0  # s; the gate of BS.1770 makes shorter readings jump
 class Limits:
     """Where "equivalent" ends and where "close" ends, for waveforms made from the same source.
 
-    Calibrated by disturbances whose size is known (tests/variants/test_verify.py): noise at -60 dB and a gain of 1 %
-    stay equivalent, a shift of 20 ms and one convolution with another's weights do not.
+    Calibrated by disturbances whose size is known, put into the model's own audio (tests/variants/test_verify.py):
+    - noise at -60 dB: equivalent. It is 60 dB under speech, and moves no band over the floor by 0.01 dB.
+    - a gain of 1 %: equivalent. 0.09 dB in every band, a tenth of what is noticed; the difference lies 40 dB down.
+    - a shift of 20 ms: different. It is not heard, but it is no rounding either: the waveform has nothing in common
+      with the reference's, and whatever moved it is a mistake in the graph.
+    - one layer with its channels in another order: never equivalent. Different where all sound passes through it
+      (upsampling, the last convolution, F0, durations); close where it is one branch of several that are added, as one
+      convolution of a resblock is, which leaves 16 dB. One wrong Snake parameter (30 dB) is not seen.
     """
 
     equivalent_log_mel_db: float = 1.0
@@ -45,7 +51,8 @@ class Limits:
     close_log_mel_db: float = 4.0
     """What another noise seed does to a voice that is plainly the same."""
     equivalent_snr_db: float = 22.0
-    """Under the noise of 8 kbit/s speech codecs; what an int8 variant has to reach to count."""
+    """Under the noise of 8 kbit/s speech codecs; what an int8 variant has to reach to count. Of the waveform, and of
+    each tensor between the stages."""
     close_snr_db: float = 10.0
     equivalent_cents: float = 5.0
     """The just noticeable difference of pitch for complex tones (Moore 1973: 0.2 to 0.3 %)."""
@@ -68,10 +75,12 @@ class Reading:
     curves_cents: float | None
     """F0 curves on equal inputs, RMS over frames voiced in both; None where the durations differ."""
     curves_voicing: float
+    text_error: float
+    """Relative norm of the difference of the text encodings."""
     energy_error: float
-    """Relative norm of the difference of the energy curves."""
+    """The same of the energy curves; infinite where the durations differ."""
     source_error: float
-    """Relative norm of the difference of the source's spectrum, fed the reference's F0."""
+    """The same of the source's complex spectrum, both fed the reference's F0."""
     snr_db: float
     """Of the waveform after the source, everything before it fed from the reference."""
     log_mel_db: float
@@ -144,6 +153,14 @@ def judge_reading(reading: Reading, limits: Limits) -> tuple[Verdict, list[str]]
         ("F0 error", reading.curves_cents or 0.0, limits.equivalent_cents, limits.close_cents, "cents"),
         ("voicing error", reading.curves_voicing, limits.equivalent_voicing, limits.close_voicing, ""),
     ]
+    for name, error in (
+        ("text encoding", reading.text_error),
+        ("energy curve", reading.energy_error if not reading.moved_tokens else 0.0),
+        ("source", reading.source_error),
+    ):
+        graded.append(
+            (f"error of the {name}", error, _share(limits.equivalent_snr_db), _share(limits.close_snr_db), "")
+        )
     if reading.loudness_lu is not None:
         graded.append(("loudness", abs(reading.loudness_lu), limits.loudness_lu, math.inf, "LU"))
     reasons = []
@@ -189,7 +206,7 @@ class _Pair:
         feeds = probe.feeds()
         ours, theirs = (runner.run(feeds) for runner in self._front)
         audio, other = (runner.run({**feeds, **ours})["audio"] for runner in self._back)
-        spectra = [runner.run({"f0": ours["f0"]})["source_spectrum"] for runner in self._source]
+        spectra = [_complex(runner.run({"f0": ours["f0"]})["source_spectrum"]) for runner in self._source]
         same = np.array_equal(ours["duration"], theirs["duration"])
         whole = self._back[1].run({**feeds, **theirs})["audio"] if same else None
         cents, voicing = pitch_distance(ours["f0"].ravel(), theirs["f0"].ravel()) if same else (None, 0.0)
@@ -202,6 +219,7 @@ class _Pair:
             moved_tokens=_moved(ours, theirs),
             curves_cents=cents,
             curves_voicing=voicing,
+            text_error=_relative(ours["text_encoding"], theirs["text_encoding"]),
             energy_error=_relative(ours["energy"], theirs["energy"]) if same else math.inf,
             source_error=_relative(*spectra),
             snr_db=snr_db(audio, other),
@@ -221,8 +239,19 @@ def _moved(ours: Arrays, theirs: Arrays) -> int:
 
 
 def _relative(ours: Any, theirs: Any) -> float:
-    size = float(np.linalg.norm(ours.astype(np.float64)))
-    return float(np.linalg.norm(ours.astype(np.float64) - theirs)) / max(size, 1e-30)
+    size = float(np.linalg.norm(ours))
+    return float(np.linalg.norm(ours - theirs)) / max(size, 1e-30)
+
+
+def _complex(spectrum: NDArray[Any]) -> NDArray[Any]:
+    """Magnitudes and phases [1, 2 bins, frames] as numbers: at a jump of the phase by a turn nothing moves."""
+    magnitude, phase = np.split(spectrum.astype(np.float64), 2, axis=1)
+    return np.asarray(magnitude * np.exp(1j * phase))
+
+
+def _share(decibels: float) -> float:
+    """The relative norm of a difference that lies so far below the signal."""
+    return float(10.0 ** (-decibels / 20.0))
 
 
 def _plain(value: Any) -> Any:

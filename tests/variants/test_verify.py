@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from kokoro_lab.audio.compare import Gate, gate
 from kokoro_lab.audio.speech_distance import (
     f0_track,
     mel_cepstral_distortion_db,
@@ -20,22 +21,55 @@ from kokoro_lab.models.graph import build
 from kokoro_lab.models.rewrite import optimize
 from kokoro_lab.models.surgery import Surgeon
 from kokoro_lab.models.weights import seeded_state
-from kokoro_lab.variants.probes import check_probes
+from kokoro_lab.variants.probes import Runner, check_probes
 from kokoro_lab.variants.verify import Limits, Verification, judge_reading, verify
 
 PROBES = check_probes()[:1]
 
 
-def _disturbed(model: onnx.ModelProto, *steps: tuple[str, np.ndarray]) -> onnx.ModelProto:
-    """The model with operations applied to its audio, in turn."""
+def _disturbed(model: onnx.ModelProto, *nodes: tuple[str, tuple[np.ndarray, ...], dict[str, float]]) -> onnx.ModelProto:
+    """The model with operations applied to its audio in turn: (operator, further inputs, attributes)."""
     surgeon = Surgeon(model)
     last = surgeon.maker("audio")
     assert last is not None
     last.output[0] = x = "undisturbed"
-    for index, (kind, value) in enumerate(steps):
-        name = "audio" if index == len(steps) - 1 else ""
-        x = surgeon.add(kind, x, surgeon.put(f"disturbance/{index}", value), name=name)
+    for index, (kind, values, attributes) in enumerate(nodes):
+        inputs = [surgeon.put(f"disturbance/{index}.{place}", value) for place, value in enumerate(values)]
+        name = "audio" if index == len(nodes) - 1 else ""
+        x = surgeon.add(kind, x, *inputs, name=name, **attributes)
     return surgeon.finish()
+
+
+def _gained(model: onnx.ModelProto, factor: float) -> onnx.ModelProto:
+    return _disturbed(model, ("Mul", (np.asarray(factor, np.float32),), {}))
+
+
+def _shifted(model: onnx.ModelProto, samples: int) -> onnx.ModelProto:
+    return _disturbed(model, ("Pad", (np.asarray([samples, -samples], np.int64),), {}))
+
+
+def _noisy(model: onnx.ModelProto, decibels: float) -> onnx.ModelProto:
+    """White noise so far below the model's own audio."""
+    level = np.std(Runner(model).run(PROBES[0].feeds())["audio"]) * 10 ** (decibels / 20)
+    surgeon = Surgeon(model)
+    last = surgeon.maker("audio")
+    assert last is not None
+    last.output[0] = "undisturbed"
+    noise = surgeon.add("RandomNormalLike", "undisturbed", scale=float(level), seed=1.0)
+    surgeon.add("Add", "undisturbed", noise, name="audio")
+    return surgeon.finish()
+
+
+def _wrong(name: str) -> onnx.ModelProto:
+    """One layer's channels in another order."""
+    state = seeded_state(TINY, 1)
+    axis = 0 if state[name].shape[0] > 1 else 1
+    return build(TINY, {**state, name: np.ascontiguousarray(np.flip(state[name], axis))})
+
+
+def _heard(whole: onnx.ModelProto, candidate: onnx.ModelProto) -> Gate:
+    (audio, durations), (other, moved) = (Runner(model).speak(PROBES[0]) for model in (whole, candidate))
+    return gate(audio, other, durations, moved)
 
 
 def _against(whole: onnx.ModelProto, candidate: onnx.ModelProto) -> Verification:
@@ -52,38 +86,49 @@ def test_a_graph_is_equivalent_to_itself_and_to_its_optimised_form(whole: onnx.M
     assert optimised.readings[0].whole_log_mel_db < 1.0
 
 
-def test_one_percent_of_gain_is_equivalent_and_six_decibels_are_not(whole: onnx.ModelProto) -> None:
-    assert _against(whole, _disturbed(whole, ("Mul", np.asarray(1.01, np.float32)))).verdict == "equivalent"
-    assert _against(whole, _disturbed(whole, ("Mul", np.asarray(0.5, np.float32)))).verdict != "equivalent"
+def test_noise_60_db_down_is_equivalent_and_in_steps_no_more(whole: onnx.ModelProto) -> None:
+    levels = (-60, -20, -6)
+    found = [_against(whole, _noisy(whole, level)) for level in levels]
+    assert [each.verdict for each in found] == ["equivalent", "close", "different"]
+    for level, each in zip(levels, found, strict=True):
+        assert each.readings[0].snr_db == pytest.approx(-level, abs=0.5)
+    assert _heard(whole, _noisy(whole, -60)).verdict == "equivalent"
 
 
-def test_noise_60_db_down_is_equivalent_and_12_db_down_is_not(whole: onnx.ModelProto) -> None:
-    reading = _against(whole, whole).readings[0]
-    limits = Limits()
-    assert judge_reading(replace(reading, snr_db=60.0, log_mel_db=0.3), limits)[0] == "equivalent"
-    assert judge_reading(replace(reading, snr_db=12.0), limits)[0] == "close"
-    assert judge_reading(replace(reading, snr_db=5.0), limits)[0] == "different"
+def test_one_percent_of_gain_is_equivalent_and_six_decibels_are_different(whole: onnx.ModelProto) -> None:
+    little = _against(whole, _gained(whole, 1.01))
+    assert little.verdict == "equivalent"
+    assert little.readings[0].snr_db == pytest.approx(40, abs=0.1)
+    assert little.readings[0].log_mel_db == pytest.approx(0.086, abs=0.005)
+    assert little.readings[0].true_peak_db == pytest.approx(0.086, abs=0.005)
+    assert _against(whole, _gained(whole, 0.5)).verdict == "different"
+    assert _heard(whole, _gained(whole, 1.01)).verdict == "equivalent"
 
 
 def test_a_shift_of_20_ms_is_different(whole: onnx.ModelProto) -> None:
-    surgeon = Surgeon(whole)
-    last = surgeon.maker("audio")
-    assert last is not None
-    last.output[0] = "undisturbed"
-    pads = surgeon.put("pads", np.asarray([480, -480], np.int64))
-    surgeon.add("Pad", "undisturbed", pads, name="audio")
-    found = _against(whole, surgeon.finish())
+    found = _against(whole, _shifted(whole, 480))
     assert found.verdict == "different"
+    assert found.readings[0].snr_db < 0
+    assert _heard(whole, _shifted(whole, 480)).verdict != "equivalent"
 
 
-def test_one_convolution_with_anothers_weights_is_different() -> None:
-    state = seeded_state(TINY, 1)
-    whole = build(TINY, state)
-    name = "decoder.generator.resblocks.4.convs1.1.weight_v"
-    wrong = build(TINY, {**state, name: np.ascontiguousarray(state[name][::-1])})
-    found = _against(whole, wrong)
-    assert found.verdict != "equivalent"
-    assert found.readings[0].moved_tokens == 0
+@pytest.mark.parametrize(
+    ("layer", "verdicts"),
+    [
+        ("text_encoder.cnn.0.0.weight_v", "different"),
+        ("predictor.lstm.weight_ih_l0", "different"),
+        ("predictor.F0.1.conv1.weight_v", "different"),
+        ("predictor.N.1.conv1.weight_v", "different"),
+        ("decoder.generator.m_source.l_linear.weight", "different"),
+        ("decoder.generator.noise_convs.0.weight", "different"),
+        ("decoder.encode.conv2.weight_v", "close different"),
+        ("decoder.generator.ups.1.weight_v", "different"),
+        ("decoder.generator.resblocks.4.convs1.1.weight_v", "close different"),
+        ("decoder.generator.conv_post.weight_v", "different"),
+    ],
+)
+def test_one_wrong_layer_is_never_equivalent(whole: onnx.ModelProto, layer: str, verdicts: str) -> None:
+    assert _against(whole, _wrong(layer)).verdict in verdicts.split()
 
 
 def test_other_durations_are_different_whatever_the_audio(whole: onnx.ModelProto) -> None:
@@ -103,6 +148,9 @@ def test_other_durations_are_different_whatever_the_audio(whole: onnx.ModelProto
         ({"clipped_excess": 0.01}, "clipped"),
         ({"curves_cents": 80.0}, "F0"),
         ({"curves_voicing": 0.2}, "voicing"),
+        ({"text_error": 0.4}, "text encoding"),
+        ({"energy_error": 0.4}, "energy"),
+        ({"source_error": 0.4}, "source"),
         ({"log_mel_db": float("inf")}, "log-mel"),
         ({"log_mel_db": float("nan")}, "log-mel"),
     ],
