@@ -68,6 +68,8 @@ def test_say_writes_a_file_and_tells_what_it_took(cli: Cli, tmp_path: Path) -> N
     document = said.document
     assert (tmp_path / "hello.wav").stat().st_size > 44
     assert document["phonemes"] and len(document["tokens"]) > 5
+    assert document["chosen"]["why"] == "it was asked for"
+    assert "Speaking with tiny: it was asked for" in said.err
     timings = document["timings_ms"]
     assert sum(ms for stage, ms in timings.items() if stage != "total") == pytest.approx(timings["total"], rel=0.02)
     assert document["rtf"] == pytest.approx(timings["total"] / 1000 / document["speech_s"])
@@ -161,6 +163,8 @@ def test_doctor_says_what_is_not_there(cli: Cli, tmp_path: Path, monkeypatch: An
     monkeypatch.delenv("KOKORO_MODEL")
     checks = {row["what"]: row for row in cli("doctor", "--json").document["checks"]}
     assert checks["model"]["state"] == "limited" and "built on first use" in checks["model"]["detail"]
+    assert checks["tuned model"]["detail"] == "not tuned: stand-in is not there yet"
+    assert "models optimize" in checks["pre-optimised"]["detail"]
     for what in ("python", "onnxruntime", "espeak", "en_core_web_sm", "compiler", "disk", "cores", "governor"):
         assert checks[what]["detail"]
     assert not (tmp_path / "home").exists(), "doctor changes nothing"

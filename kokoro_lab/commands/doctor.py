@@ -136,6 +136,35 @@ def _kernels() -> Look:
     return "ok", f"{found['kernels']} is chosen; compiled {', '.join(found['compiled'])}"
 
 
+def _tuned() -> Look:
+    from kokoro_lab.engine.choosing import choose_model
+    from kokoro_lab.engine.config import EngineConfig
+    from kokoro_lab.models.catalog import default_model, installed_names, resolve
+    from kokoro_lab.runtime.tuned import read_tuned
+
+    default = default_model()
+    if default not in installed_names():
+        return "limited", f"not tuned: {default} is not there yet"
+    tuned = read_tuned(resolve(default))
+    if tuned is None:
+        return "limited", "not tuned: run `kokoro-lab models tune`"
+    choice = choose_model(EngineConfig())
+    close = f"; fastest close one: {tuned.close.name}, {tuned.close.speed:.2f} times" if tuned.close else ""
+    usable = tuned.equivalent is None or choice.model.name == tuned.equivalent.name
+    return "ok" if usable else "limited", f"{choice.model.name}: {choice.why}{close} ({tuned.measured_at})"
+
+
+def _preoptimised() -> Look:
+    from kokoro_lab.models.catalog import installed
+    from kokoro_lab.runtime.preoptimized import find
+
+    files = [file for file in installed() if not file.back]
+    ready = [file.name for file in files if find(file).path is not None]
+    if not ready:
+        return "limited", "none for this machine: `kokoro-lab models optimize` makes sessions quick to create"
+    return "ok", f"{len(ready)} of {len(files)} models: {', '.join(ready)}"
+
+
 def _cores() -> Look:
     import psutil
 
@@ -217,6 +246,8 @@ _CHECKS: dict[str, Callable[[], Look]] = {
     "notebooks": _notebooks,
     "compiler": _compiler,
     "kernels": _kernels,
+    "tuned model": _tuned,
+    "pre-optimised": _preoptimised,
     "cores": _cores,
     "memory": _memory,
     "disk": _disk,
