@@ -1,6 +1,6 @@
 """`make proofs`: that the instrument can be believed, shown on this machine with the tiny model and real processes.
 
-    python -m kokoro_lab.commands.proofs [aa | ranking | slow-down | placebo | wrong-audio | hog ...]
+    python -m kokoro_lab.commands.proofs [own-cost | slow-down | placebo | wrong-audio | hog | ranking | aa ...]
 
 Each proof does something on purpose whose truth is known, and looks at what the instrument says of it. A proof that was
 decided is kept, and a run that is named again goes on with the others. 0 when all are shown, 1 when one fails, 3 when

@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,9 @@ import numpy as np
 
 from kokoro_lab.measure import slowed
 from kokoro_lab.measure.aatrials import measure_trials, write_noise
-from kokoro_lab.measure.cell import Block
-from kokoro_lab.measure.launch import WORKER_COMMAND
+from kokoro_lab.measure.calls import EMPTY
+from kokoro_lab.measure.cell import Block, Cell
+from kokoro_lab.measure.launch import WORKER_COMMAND, launch
 from kokoro_lab.measure.sampling import Event
 from kokoro_lab.measure.verdicts import judge_run
 from kokoro_lab.store import Store
@@ -37,6 +39,9 @@ WRONG_SHARE = 0.10
 
 SLOW_DOWN = 0.10
 """Of a call's time, slept in the engine."""
+
+OWN_COST_MS = 0.05
+"""What the harness itself may take of a call: a thousandth of one that lasts 50 ms."""
 
 HOGGED = 2
 """Blocks, retries among them, that the hog disturbs before it is ended."""
@@ -249,6 +254,21 @@ def hasty_model(path: Path) -> Path:
     return path
 
 
+def _own_cost(stage: Stage) -> Outcome:
+    cell = Cell(EMPTY, "nothing", repeats=200)
+    with tempfile.TemporaryDirectory(dir=stage.folder) as work:
+        launched = launch(cell, Path(work), command=stage.worker_command)
+    times = sorted(repeat.total_ms for repeat in launched.result.repeats)
+    if not times:
+        return Outcome("failed", launched.result.error, 1)
+    middle, worst = times[len(times) // 2], times[-1]
+    words = (
+        f"An empty engine takes {middle * 1e3:.2f} us a call, {worst * 1e3:.0f} us at worst of {len(times)}; "
+        f"its process {launched.wall_s:.2f} s."
+    )
+    return Outcome("shown" if middle < OWN_COST_MS else "failed", words, 1, details={"call_ms": middle})
+
+
 def _hog(stage: Stage) -> Outcome:
     number = len(list((stage.folder / "runs").glob("hog-*"))) if (stage.folder / "runs").is_dir() else 0
     hog = _Hog()
@@ -309,6 +329,7 @@ def _now() -> str:
 
 
 PROOFS: Mapping[str, Proof] = {
+    "own-cost": Proof("the harness itself takes next to nothing of a call", 1, _own_cost),
     "slow-down": Proof(f"a deliberate slow-down by {SLOW_DOWN:.0%} is called slower", 24, _slow_down),
     "placebo": Proof("a setting that changes nothing is called a placebo, and its opposite is not", 6, _placebo),
     "wrong-audio": Proof("a variant that speaks wrongly, and quicker, is never ranked", 12, _wrong_audio),

@@ -52,6 +52,15 @@ class Evidence:
                 texts.setdefault(cell.text_preset or cell.text, {})[cell.id] = values
         return {text: blocks_needed(pooled_sd(cells)[0], effect) for text, cells in texts.items()}
 
+    def outlook(self, rounds: int, effect: float = 0.05) -> str:
+        """How many blocks such an effect still takes after so many rounds, as a sentence; empty when it takes none."""
+        wanted = self.blocks_needed(effect)
+        still = {text: needed - rounds for text, needed in wanted.items() if needed is not None and needed > rounds}
+        if not still:
+            return ""
+        words = ", ".join(f"{more} ({text})" for text, more in still.items())
+        return f"To find an effect of {effect:.0%} takes this many more blocks a cell: {words}."
+
     def _by_cell(self) -> dict[Cell, list[Block]]:
         found: dict[Cell, list[Block]] = {}
         for block in self._blocks:

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import psutil
 
 from kokoro_lab.measure.quiet import snapshot
+from kokoro_lab.models.voices import load_voice, voices_folder
+from kokoro_lab.paths import ROOT
 
 __all__ = ["MEASURED_PACKAGES", "Fingerprint", "code", "machine", "software", "volatile"]
 
@@ -39,6 +41,9 @@ MEASURED_PACKAGES = (
     "spacy",
 )
 """Distributions that can change a figure: the measured process loads them."""
+
+DEFAULT_VOICE = "af_heart"
+"""Whose sum stands for the stand-in voices, all of which come from one generator."""
 
 GIB = 2**30
 
@@ -70,7 +75,11 @@ def machine() -> Fingerprint:
 
 
 def software() -> Fingerprint:
-    """Python, the versions of the packages that are measured, and onnxruntime's own description of its build."""
+    """What a figure depends on beside the machine and the model.
+
+    Python, the versions of the packages that are measured, onnxruntime's own description of its build, and the sums of
+    the voices, of what turns text into phonemes, and of the lock file (None without one).
+    """
     packages = {}
     for name in MEASURED_PACKAGES:
         try:
@@ -83,6 +92,9 @@ def software() -> Fingerprint:
             "implementation": platform.python_implementation(),
             "packages": packages,
             "onnxruntime_build": _onnxruntime_build(),
+            "voices_sha256": _folder_sum(voices_folder(), "*.bin", "*.pt") or load_voice(DEFAULT_VOICE).sha256,
+            "g2p_sha256": _folder_sum(ROOT, "kokoro_lab/text/*.py", "data/lexicon/*.txt"),
+            "constraints_sha256": _file_sum(ROOT / "constraints.txt"),
         }
     )
 
@@ -171,6 +183,13 @@ def _output(*command: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def _folder_sum(folder: Path, *patterns: str) -> str:
+    """Of the names and contents of the files that match; empty without any."""
+    paths = sorted(path for pattern in patterns for path in folder.glob(pattern))
+    sums = [[str(path.relative_to(folder)), _file_sum(path)] for path in paths]
+    return hashlib.sha256(json.dumps(sums).encode()).hexdigest() if sums else ""
 
 
 def _file_sum(path: Path) -> str | None:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kokoro_lab.measure.cell import Block, Cell
-from kokoro_lab.measure.noise import NoiseFloor
+from kokoro_lab.measure.noise import NoiseFloor, blocks_needed
 from kokoro_lab.measure.placebo import Placebo, placebos
 from kokoro_lab.measure.statistics import MARGIN, Comparison
 from kokoro_lab.measure.verdicts import RunVerdicts, counterparts, judge_run
@@ -32,6 +32,9 @@ __all__ = ["FIGURES", "conclude", "verdict_rows"]
 
 FIGURES = ("total_ms", "ttfa_ms", "rtf")
 """What a run is judged by. Each is a table of its own: verdicts are corrected for the comparisons of one figure."""
+
+EFFECT = 0.05
+"""What the blocks that are still needed are said for: the effect that a plan of five minutes is to find."""
 
 SETTINGS = "settings"
 """The metric of a placebo: what the session took up, not a time."""
@@ -97,6 +100,7 @@ def _noise_row(figure: str, cell: Cell, text: str, floor: NoiseFloor) -> dict[st
     shares = {name: value if math.isfinite(value) else None for name, value in dataclasses.asdict(floor).items()}
     known = shares["floor"] is not None
     seen = shares["detectable"]
+    needed = blocks_needed(floor.sd, EFFECT) if known else None
     return {
         "base_cell": cell.id,
         "candidate_cell": cell.id,
@@ -106,11 +110,12 @@ def _noise_row(figure: str, cell: Cell, text: str, floor: NoiseFloor) -> dict[st
         "pairs": floor.pairs,
         "reason": (
             f"{text}: chance alone looks like {floor.floor:.1%}; "
-            + (f"an effect of {seen:.1%} would be found." if seen is not None else "too few blocks to find any effect.")
+            + (f"an effect of {seen:.1%} would be found" if seen is not None else "too few blocks to find any effect")
+            + (f"; {needed} blocks a cell find one of {EFFECT:.0%}." if needed is not None else ".")
             if known
             else f"{text}: no cell has two undisturbed blocks, so its noise is unknown."
         ),
-        "details": {"kind": "noise", "text": text, **shares},
+        "details": {"kind": "noise", "text": text, "blocks_needed": needed, **shares},
     }
 
 

@@ -22,8 +22,8 @@ class Progress:
     """One event of a run."""
 
     kind: str
-    """start, finished, retry, budget, enough: as `measure.sampling` has them; plan before the first of them, and spent
-    after the last block of an adaptive run that is not decided."""
+    """start, finished, retry, budget, enough: as `measure.sampling` has them; plan before the first of them, needed
+    with the blocks that an adaptive run still takes, and spent after its last block when it is not decided."""
     done: int
     """Blocks that are kept."""
     total: int

@@ -119,6 +119,12 @@ def measure(
         if event.kind != "finished":
             tell(Progress(event.kind, len(keys & done), len(keys), words))
 
+    def enough(rounds: int) -> str | None:
+        reason = evidence.enough(rounds) if evidence else None
+        if evidence and reason is None and (words := evidence.outlook(rounds)):
+            tell(Progress("needed", len(keys & done), len(keys), words))
+        return reason
+
     if not keys <= done or owed(done, contaminated, job.retries):
         source = sample(
             [item.cell for item in planned],
@@ -129,7 +135,7 @@ def measure(
             contaminated=contaminated,
             budget_s=max(0.0, job.budget_s - _spent_s(store, job.run_id, mine)),
             on_event=on_event,
-            enough=evidence.enough if evidence else None,
+            enough=enough if evidence else None,
             retries=job.retries,
             worker_command=worker_command,
             lock=lock,

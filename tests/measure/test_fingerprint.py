@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from kokoro_lab.measure import pagecache
 from kokoro_lab.measure.fingerprint import code, machine, software, volatile
 
@@ -31,6 +33,18 @@ def test_the_facts_that_matter_are_there() -> None:
     assert facts["logical_cores"] >= 1
     assert facts["memory_gib"] >= 1
     assert software().facts["packages"]["onnxruntime"]
+    sums = {name: value for name, value in software().facts.items() if name.endswith("_sha256")}
+    assert set(sums) == {"voices_sha256", "g2p_sha256", "constraints_sha256"} and all(map(len, sums.values()))
+
+
+def test_another_voice_is_other_software(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KOKORO_LAB_HOME", str(tmp_path))
+    before = software().sha
+    (tmp_path / "voices").mkdir()
+    (tmp_path / "voices" / "af_mine.bin").write_bytes(b"a voice")
+    mine = software().sha
+    (tmp_path / "voices" / "af_mine.bin").write_bytes(b"another")
+    assert len({before, mine, software().sha}) == 3
 
 
 def test_a_checkout_knows_its_commit_and_its_dirt(tmp_path: Path) -> None:

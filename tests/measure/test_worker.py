@@ -36,6 +36,7 @@ CELLS = {
     "one thread": Cell("tiny", TEXT, intra_op_threads=1, repeats=3),
     "placebo": Cell("tiny", TEXT, engine_settings=(("session_rest_s", 30.0),), repeats=1),
     "cuda": Cell("tiny", TEXT, provider="cuda"),
+    "fallen back": Cell("tiny", TEXT, provider="cuda", engine_settings=(("provider_fallback", True),), warmup_cap=1),
     "no such setting": Cell("tiny", TEXT, engine_settings=(("turbo", True),)),
     "no such voice": Cell("tiny", TEXT, voice="af_nobody", reference=True),
     "longer": Cell("tiny", LONGER, repeats=3, warmup_cap=5, reference=True),
@@ -64,11 +65,18 @@ def blocks(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bl
 
 
 def test_every_cell_that_can_run_ran(blocks: dict[str, Block]) -> None:
-    failed = {"cuda": "unavailable", "no such setting": "error", "no such voice": "error"}
+    failed = {"cuda": "unavailable", "fallen back": "unavailable", "no such setting": "error", "no such voice": "error"}
     assert {name: block.result.status for name, block in blocks.items()} == {
         name: failed.get(name, "ok") for name in CELLS
     }
     assert all(block.result.error for name, block in blocks.items() if name in failed)
+
+
+def test_a_provider_that_another_one_stood_in_for_has_no_figure(blocks: dict[str, Block]) -> None:
+    result = blocks["fallen back"].result
+    assert result.provider is not None
+    assert (result.provider.requested, result.provider.effective, result.provider.share) == ("cuda", "cpu", 0.0)
+    assert result.repeats == () and "took no node" in result.error
 
 
 def test_what_did_not_run_has_no_figure(blocks: dict[str, Block]) -> None:

@@ -66,6 +66,8 @@ def test_every_comparison_pair_of_twins_and_text_has_a_row_a_figure(store: Store
     assert total.loc["twin"]["details"]["sound"] and total.loc["twin"]["verdict"] != "slower"
     assert 0 < total.loc["noise"]["details"]["floor"] < total.loc["noise"]["details"]["detectable"] < 0.05
     assert "short" in total.loc["noise"]["reason"]
+    needed = total.loc["noise"]["details"]["blocks_needed"]
+    assert 6 <= needed <= 8 and f"{needed} blocks a cell find one of 5%" in total.loc["noise"]["reason"]
 
 
 def test_concluding_again_changes_nothing_and_more_blocks_replace_what_was_said(store: Store) -> None:

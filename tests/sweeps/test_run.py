@@ -233,3 +233,13 @@ def test_an_adaptive_run_that_cannot_decide_says_what_was_spent(run: Measure, jo
     by_blocks = run(job(blocks=2, adaptive=True, run_id="r2"), events.append)
     assert by_blocks.ended == "complete" and "not all decided" in by_blocks.sentence
     assert events[-1].kind == "spent"
+
+
+def test_an_adaptive_run_says_in_advance_how_many_blocks_it_takes(
+    run: Measure, job: Callable[..., Job], quiet: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kokoro_lab.measure.adaptive.pooled_sd", lambda cells: (0.02, 2))
+    events: list[Progress] = []
+    run(job(blocks=2, adaptive=True), events.append)
+    (needed,) = [event for event in events if event.kind == "needed"]
+    assert "this many more blocks a cell" in needed.message
