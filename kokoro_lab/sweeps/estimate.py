@@ -1,8 +1,8 @@
 """How long a job should take, from past blocks on this machine: what is said before a sweep starts.
 
 The seconds of a block come from the nearest past that there is: the same cell, else cells alike in all that takes
-time, else a line through all blocks of the model over the characters they spoke. With no past run of the model on this
-machine the budget is all that is known, and that is said.
+time, else a line through all blocks of the model over the characters they spoke, else such a line of all variants of
+the whole architecture. With no past run of any the budget is all that is known, and that is said.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ __all__ = ["Estimate", "Past", "clock"]
 AROUND_S = 12.0
 """Seconds that a notebook takes beside its blocks (kernel, imports, charts), where no past one tells: 9 to 14 s on the
 two cores that this was written on."""
+
+TINY = "tiny"
+"""The architecture, and the model, whose times say nothing of others; variants of the whole one are taken as alike."""
 
 RUN_ONCE = ("cold", "cold-process", "cold-session", "cold-shape")
 
@@ -75,6 +78,8 @@ class Past:
             model: _line([(_work(cell), seconds) for cell, seconds in told if cell.model == model])
             for model in {cell.model for cell, _ in told}
         }
+        whole = [(_work(cell), seconds) for (cell, seconds), row in zip(told, rows, strict=True) if _is_whole(row)]
+        self._whole = _line(whole) if whole else None
         self._around = _around(here, notebooks)
         self._done = {(row["run_id"], row["cell_id"], int(row["block"])): float(row["wall_s"]) for row in rows}
 
@@ -89,9 +94,10 @@ class Past:
             return self._same[cell.id], True
         if _alike(cell) in self._similar:
             return self._similar[_alike(cell)], False
-        if cell.model not in self._lines:
+        line = self._lines.get(cell.model) or (self._whole if cell.model != TINY else None)
+        if line is None:
             return None
-        start, each = self._lines[cell.model]
+        start, each = line
         return max(start + each * _work(cell), cell.load_s), False
 
     def estimate(self, job: Job) -> Estimate:
@@ -128,6 +134,10 @@ def clock(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _is_whole(row: Mapping[str, Any]) -> bool:
+    return str(row["architecture"]) != TINY
 
 
 def _alike(cell: Cell) -> Hashable:

@@ -68,12 +68,19 @@ def test_of_other_texts_a_line_over_characters_tells(places: Path) -> None:
     assert seconds == pytest.approx(expected) and not known
 
 
-def test_other_machines_and_models_tell_nothing(places: Path) -> None:
+def test_other_machines_tell_nothing(places: Path) -> None:
     for item in job(places).planned():
         kept(places, item.cell, 4.0, machine=ELSEWHERE)
-        kept(places, dataclasses.replace(item.cell, model="another"), 4.0)
     assert past(places).estimate(job(places)).guessed
     assert not past(places, ELSEWHERE).estimate(job(places)).guessed
+
+
+def test_a_variant_that_was_never_measured_is_taken_for_another(places: Path) -> None:
+    for item in job(places).planned():
+        kept(places, item.cell, 4.0)
+    found = past(places).estimate(job(places, model=["default", "a-variant"]))
+    assert (found.same, found.similar) == (2, 2) and found.seconds == pytest.approx(8 * 4.0 + AROUND_S)
+    assert past(places).estimate(job(places, model="tiny")).guessed
 
 
 def test_the_budget_ends_what_is_beyond_the_first_blocks(places: Path) -> None:
