@@ -28,6 +28,11 @@ V4_FLAGS = V3_FLAGS | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"
 NEEDED_FLAGS = {"vnni": V4_FLAGS | {"avx512_vnni"}, "v4": V4_FLAGS, "v3": V3_FLAGS, "base": frozenset[str]()}
 """What /proc/cpuinfo must list for each x86-64 library."""
 
+SPEEDS = {"vnni": 2.3, "v4": 1.6, "v3": 1.1, "base": 0.63}
+"""Instruction set -> least speed of `kernels-fp32` (vnni: `kernels-int16`) at 1 to 400 tokens, times the plain graph's:
+one thread, Zen 5, where onnxruntime's own convolutions use AVX-512. Less than 1 is never chosen unasked. NEON was never
+measured: `models tune` finds out."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -57,7 +62,9 @@ def supported_sets() -> tuple[str, ...]:
 
 
 def choose() -> Choice:
-    """The best library that was built and runs here; KOKORO_KERNELS=off|vnni|v4|v3|base|neon forces one.
+    """The best library that was built, runs here and is not slower than the plain graph.
+
+    KOKORO_KERNELS=off|vnni|v4|v3|base|neon forces one.
 
     Raises SettingError when the variable names no instruction set.
     """
@@ -79,6 +86,11 @@ def choose() -> Choice:
     name = forced or next((name for name in built if name in supported), None)
     if name is None:
         return _none(f"the compiled kernels ({', '.join(built)}) do not run on this processor")
+    if not forced and SPEEDS.get(name, 1.0) < 1.0:
+        return _none(
+            f"the best library for this processor ({name}) was measured slower than the plain graph; "
+            f"{KERNELS_VARIABLE}={name} uses it all the same"
+        )
     return Choice(name, COMPILED / library_name(name), "")
 
 

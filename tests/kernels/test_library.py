@@ -42,6 +42,17 @@ def test_every_library_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     assert all(snr(results[0], other) > 100 for other in results[1:])
 
 
+def test_a_library_slower_than_the_plain_graph_is_used_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    if "base" not in usable():
+        pytest.skip("no base library")
+    monkeypatch.delenv(KERNELS_VARIABLE, raising=False)
+    monkeypatch.setattr(library, "supported_sets", lambda: ("base",))
+    assert choose().path is None
+    assert "slower than the plain graph" in choose().reason
+    monkeypatch.setenv(KERNELS_VARIABLE, "base")
+    assert choose().instruction_set == "base"
+
+
 def test_off_gives_a_reason_and_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KERNELS_VARIABLE, "off")
     assert choose().path is None
