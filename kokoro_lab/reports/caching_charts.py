@@ -13,6 +13,7 @@ from kokoro_lab.engine.caches import Cache
 from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.reports.curves import Line, curves
 from kokoro_lab.reports.evidence import Evidence, matching
+from kokoro_lab.reports.fragments import Html, table
 from kokoro_lab.reports.plots import dots
 from kokoro_lab.reports.summary import number, spread
 from kokoro_lab.reports.theme import Figure
@@ -21,6 +22,7 @@ from kokoro_lab.reports.workbook import Answer, Arranged, arrange, joined, setti
 __all__ = [
     "Workload",
     "cache_memory_figure",
+    "caches_table",
     "caching_answer",
     "hit_cost",
     "hit_cost_figure",
@@ -124,6 +126,38 @@ def workload_figure(evidence: Evidence, workload: Workload, exponents: Sequence[
     )
 
 
+def caches_table(evidence: Evidence, workload: Workload, exponents: Sequence[float]) -> Html:
+    """Cache by cache, with the room that it was measured with: how often it answers, and what that saves a request."""
+    found = hit_cost(evidence)
+    drawn = {exponent: workload.draw(exponent) for exponent in exponents}
+    rows = []
+    for heading in found.headings:
+        plain = found.find(heading, NO_CACHE)
+        for name, words in CACHES.items():
+            kept = found.find(heading, words)
+            settings = _settings(evidence, heading, words)
+            if plain is None or kept is None or name not in settings:
+                continue
+            room, memory = _room(evidence, heading, name, settings[name])
+            shares = {exponent: hit_rate(requests, room) for exponent, requests in drawn.items()}
+            saved = {one: share * (plain.measured.median - kept.measured.median) for one, share in shares.items()}
+            rows.append(
+                {
+                    "cache": f"{words} ({heading})",
+                    "room": f"{whole(room)} texts",
+                    "memory": memory,
+                    **{
+                        f"at {one:g}": f"{100 * shares[one]:.0f} %, {number(max(saved[one], 0.0))} ms"
+                        for one in exponents
+                    },
+                }
+            )
+    if not rows:
+        raise NothingMeasuredError("No text was measured with a cache and without it.")
+    columns = {"cache": "Cache", "room": "Room", "memory": "Memory when full"}
+    return table({**columns, **{f"at {one:g}": f"Hits and saving, exponent {one:g}" for one in exponents}}, rows)
+
+
 def caching_answer(evidence: Evidence, workload: Workload, exponents: Sequence[float], sizes: Sequence[int]) -> Answer:
     """Which cache pays, in words."""
     found = hit_cost(evidence)
@@ -176,6 +210,21 @@ def _costs(evidence: Evidence) -> tuple[float, float, float]:
             entry = float(rows["audio_s"].median()) * SAMPLE_RATE * SAMPLE_BYTES / MB
             return plain.measured.median, kept.measured.median, entry
     raise NothingMeasuredError("No text was measured with the cache of speech and without it.")
+
+
+def _settings(evidence: Evidence, heading: str, label: str) -> Mapping[str, Any]:
+    """The engine settings that the cell under this heading and label had."""
+    rows = (row for row in _dicts(evidence) if _heading(row) == heading and _label(row) == label)
+    return next((row["engine_settings"] for row in rows), {})
+
+
+def _room(evidence: Evidence, heading: str, name: str, size: float) -> tuple[int, str]:
+    """How many texts like this one a cache of that size holds, and the memory that it takes when it is full."""
+    if name != "audio_cache_mb":
+        return int(size), "not measured"
+    seconds = [row["audio_s"] for row in _dicts(evidence) if _heading(row) == heading]
+    entry = float(np.median(seconds)) * SAMPLE_RATE * SAMPLE_BYTES / MB
+    return int(size / entry), f"{number(size)} MB"
 
 
 def _dicts(evidence: Evidence) -> list[Any]:

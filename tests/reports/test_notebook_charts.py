@@ -29,6 +29,7 @@ from kokoro_lab.reports import warmup_charts as warmup
 from kokoro_lab.reports.evidence import Evidence
 from kokoro_lab.reports.history import History
 from kokoro_lab.reports.peer_charts import PeerTable
+from kokoro_lab.reports.summary import number
 from kokoro_lab.reports.theme import NARROW, WIDE, Figure, styled
 from kokoro_lab.reports.workbook import Answer
 from kokoro_lab.store import RunRecord, Store
@@ -108,6 +109,13 @@ class TestCaching:
         requests = WORKLOAD.draw(1.0)
         assert caching.hit_rate(requests, 50) == pytest.approx(1 - len(set(requests.tolist())) / len(requests))
         assert caching.hit_rate(requests, 0) == 0.0
+
+    def test_each_cache_has_its_room_its_hits_and_what_they_save(self, rows: Evidence) -> None:
+        page = caching.caches_table(rows, WORKLOAD, EXPONENTS).text
+        share = caching.hit_rate(WORKLOAD.draw(0.8), 1000)
+        assert "1\u202f000 texts" in page and "64.0 MB" in page
+        assert f"{100 * share:.0f} %, {number(share * 2.0)} ms" in page, "phonemes save 2 ms a hit"
+        assert f"{100 * share:.0f} %, {number(share * 99.0)} ms" in page, "speech saves 99"
 
     def test_favourites_hit_more_often(self) -> None:
         rates = [caching.hit_rate(WORKLOAD.draw(exponent), 5) for exponent in (0.0, 0.8, 1.6)]
