@@ -136,14 +136,17 @@ class Figure:
         )
 
     def _labelled(self, svg: str, width: int) -> str:
-        """The whole picture is one image with one description; its parts are hidden from screen readers."""
+        """The whole picture is one image with one description; its parts are hidden from screen readers.
+
+        The reader's font may be wider than the one that the picture was measured with: nothing is cut off at its edge.
+        """
         mark = re.sub(r"[^a-z0-9]+", "-", self.title.lower())[:24] + f"-{width}"
         svg = re.sub(r'(id="|url\(#)([A-Za-z]+[0-9]+)', rf"\g<1>{mark}-\g<2>", svg)
         svg = re.sub(r' (?:role|aria-[a-z]+)="[^"]*"', "", svg)
         size = re.search(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', svg)
         limit = f"max-width:{float(size[1]):.0f}px" if size else ""
         svg = re.sub(r' width="[^"]*" height="[^"]*"', "", svg, count=1)
-        start = f'<svg role="img" aria-label="{html.escape(self.alt)}" style="width:100%;height:auto;{limit}"'
+        start = f'<svg role="img" aria-label="{html.escape(self.alt)}" style="width:100%;height:auto;overflow:visible;{limit}"'
         return svg.replace("<svg", start, 1)
 
     def _numbers(self) -> str:
