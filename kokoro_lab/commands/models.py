@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kokoro_lab.commands.console import notice, print_json, print_table
 from kokoro_lab.commands.tuning import search, tune
 from kokoro_lab.errors import InconclusiveError, InputError, RegressedError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from kokoro_lab.models.records import ModelFile
 
 __all__ = ["app"]
 
@@ -225,30 +230,66 @@ def remove(name: Annotated[str, typer.Argument(help="An installed model.")], as_
 def _verify_quality(name: str, against: str, as_json: bool) -> None:
     from kokoro_lab.models.architecture import architecture_named
     from kokoro_lab.models.catalog import resolve
-    from kokoro_lab.models.onnxfile import read_onnx
+    from kokoro_lab.models.partition import read_whole
     from kokoro_lab.models.records import read_record
     from kokoro_lab.variants.probes import check_probes
     from kokoro_lab.variants.verify import verify as compare
 
     file = resolve(name, notice=notice)
+    model = read_whole(file)
+    if not any(entry.key == "kokoro_lab.architecture" for entry in model.metadata_props):
+        _verify_foreign(file, model, against, as_json)
+        return
     source = (read_record(file.path) or {}).get("source", {}).get("name", "")
     if not (against or source):
         raise InputError(f"{name} has no record of what it was made of; name its reference with --against")
     reference = resolve(against or source, notice=notice)
     arch = architecture_named(file.architecture)
-    found = compare(read_onnx(reference.path), read_onnx(file.path), check_probes(), arch=arch)
+    found = compare(read_whole(reference), model, check_probes(), arch=arch)
     if as_json:
         print_json({"model": file.name, "reference": reference.name, **found.as_dict()})
     else:
         columns = ("tokens", "moved_tokens", "curves_cents", "snr_db", "log_mel_db", "mcd_db", "whole_log_mel_db")
         print_table(found.as_dict()["readings"], columns)
-        notice(f"{file.name} against {reference.name}: {found.verdict}")
-        if file.weights == "stand-in":
-            notice("Stand-in weights tell what the arithmetic loses, not how Kokoro would sound")
-        for reason in found.reasons:
-            notice(reason)
+        _tell_verdict(file, f"{file.name} against {reference.name}: {found.verdict}", found.reasons)
     if found.verdict == "different":
         raise RegressedError(f"{file.name} is different from {reference.name}: {'; '.join(found.reasons[:3])}")
+
+
+def _verify_foreign(file: ModelFile, model: ModelProto, against: str, as_json: bool) -> None:
+    """Another exporter's file: against our graph of the same weights if it was imported, else what it shows alone."""
+    from kokoro_lab.models.architecture import architecture_named
+    from kokoro_lab.models.catalog import imported_from, resolve
+    from kokoro_lab.models.partition import read_whole
+    from kokoro_lab.variants.foreign import examine
+    from kokoro_lab.variants.probes import check_probes
+
+    reference = resolve(against, notice=notice) if against else imported_from(file.sha256)
+    ours = None if reference is None else read_whole(reference)
+    found = examine(model, ours, check_probes(), arch=architecture_named((reference or file).architecture))
+    if as_json:
+        print_json({"model": file.name, "reference": None if reference is None else reference.name, **found.as_dict()})
+    else:
+        columns = ("tokens", "audio_s", "finite", "silent", "clipped_fraction", "durations_told", "moved_tokens")
+        print_table(found.as_dict()["readings"], (*columns, "noisy_db", "noiseless_db", "snr_db"))
+        told = f"{file.name} ({found.contract}) "
+        told += f"against {reference.name}: {found.verdict}" if reference else "is not compared with anything"
+        _tell_verdict(file, told, found.reasons)
+    if reference is None:
+        notice(
+            "Nothing here has the same weights: bring them in with "
+            f"`kokoro-lab models import {file.path} --name NAME`, or name a model with --against"
+        )
+    if found.verdict == "different" or (reference is None and found.reasons):
+        raise RegressedError(f"{file.name} does not hold: {'; '.join(found.reasons[:3])}")
+
+
+def _tell_verdict(file: ModelFile, verdict: str, reasons: Sequence[str]) -> None:
+    notice(verdict)
+    if file.weights == "stand-in":
+        notice("Stand-in weights tell what the arithmetic loses, not how Kokoro would sound")
+    for reason in reasons:
+        notice(reason)
 
 
 def _verify_placement(name: str, providers: list[str], as_json: bool) -> None:

@@ -96,6 +96,15 @@ def resolve(name: str, *, notice: Notice | None = None) -> ModelFile:
     return checked(path, record) if record else _recognise(path)
 
 
+def imported_from(sha256: str) -> ModelFile | None:
+    """The installed model whose parameters came from the file of that sum; None when there is none."""
+    for name in installed_names():
+        source = (read_record(models_folder() / f"{name}.onnx") or {}).get("source") or {}
+        if source.get("sha256") == sha256 and "precision" in source:  # variants keep their source's sum, too
+            return resolve(name)
+    return None
+
+
 def remove(name: str) -> list[Path]:
     """Delete the installed model `name`, its data, its record and what a broken download left; the files deleted.
 

@@ -27,7 +27,17 @@ from kokoro_lab.models.architecture import FULL, Architecture
 from kokoro_lab.models.constants import Constants
 from kokoro_lab.variants.probes import Probe, Runner
 
-__all__ = ["NOISELESS_DB", "NOISY_DB", "Proof", "fed_source", "prove"]
+__all__ = [
+    "FED",
+    "NOISELESS_DB",
+    "NOISY_DB",
+    "SPECTRUM",
+    "Proof",
+    "fed_source",
+    "moved_frames",
+    "prove",
+    "with_spectrum",
+]
 
 NOISY_DB = 4.0
 NOISELESS_DB = 0.1
@@ -68,7 +78,7 @@ def prove(
     """Run both on the probes. Raises ModelError when the original cannot be opened or is no export of Kokoro."""
     theirs = Runner(original)
     contract = theirs.contract()
-    fed, ours = Runner(fed_source(original, arch)), Runner(_with_spectrum(rebuilt, arch))
+    fed, ours = Runner(fed_source(original, arch)), Runner(with_spectrum(rebuilt, arch))
     noisy: list[float] = []
     quiet: list[float] = []
     tokens = moved = most = 0
@@ -76,7 +86,7 @@ def prove(
         audio, durations = theirs.speak(probe)
         our_audio, our_durations = ours.speak(probe)
         tokens += len(probe.tokens) + 2
-        difference = _moved(durations, our_durations, len(audio), len(our_audio))
+        difference = moved_frames(durations, our_durations, len(audio), len(our_audio))
         moved += int(np.count_nonzero(difference))
         most = max(most, int(np.abs(difference).max(initial=0)))
         noisy.append(gate(audio, our_audio, durations, our_durations).log_mel_db)
@@ -125,7 +135,7 @@ def fed_source(model: onnx.ModelProto, arch: Architecture = FULL) -> onnx.ModelP
     return fed
 
 
-def _with_spectrum(model: onnx.ModelProto, arch: Architecture) -> onnx.ModelProto:
+def with_spectrum(model: onnx.ModelProto, arch: Architecture) -> onnx.ModelProto:
     """Our graph with the source's spectrum as an output too."""
     told = onnx.ModelProto()
     told.CopyFrom(model)
@@ -134,7 +144,7 @@ def _with_spectrum(model: onnx.ModelProto, arch: Architecture) -> onnx.ModelProt
     return told
 
 
-def _moved(
+def moved_frames(
     theirs: NDArray[np.int64] | None, ours: NDArray[np.int64] | None, samples: int, our_samples: int
 ) -> NDArray[np.int64]:
     """Frames that each token lasts longer with us; one entry for all where the original does not tell."""
