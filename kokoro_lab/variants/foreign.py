@@ -1,9 +1,9 @@
 """What can be said of another exporter's file: alone, and against our graph of the same weights.
 
 A foreign file has its own input names, may round the speed, may tell no durations, and has no boundaries between
-stages under our names. Alone it shows whether it speaks at all: finite, not silent, whole frames. Against our graph, its
-durations, its sound with noise, and, fed our source's spectrum in the place of its own, its waveform sample by sample
-(`proof`).
+stages under our names. Alone it shows whether it speaks at all: finite, not silent, whole frames. Against our graph,
+its durations, its sound with noise, and, fed our source's spectrum in the place of its own, its waveform sample by
+sample (`proof`).
 """
 
 from __future__ import annotations

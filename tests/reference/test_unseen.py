@@ -38,7 +38,7 @@ pytestmark = pytest.mark.unseen
 def _said(home: Path, *words: str) -> dict[str, Any]:
     """What `kokoro-lab` prints as JSON; a failure is the test's."""
     start = time.perf_counter()
-    command = [sys.executable, "-m", "kokoro_lab.cli", *words, "--json"]
+    command = [str(Path(sys.executable).with_name("kokoro-lab")), *words, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "KOKORO_LAB_HOME": str(home)})
     assert done.returncode == 0, done.stderr
     print(f"{time.perf_counter() - start:6.1f} s  {' '.join(words)}")
