@@ -117,6 +117,14 @@ def _duration(ms: float) -> str:
     return f"{number(ms / 1000)} s" if ms >= 1000 else f"{number(ms)} ms"
 
 
+def _span(measured: Interval) -> str:
+    """A median with its interval, in one unit: `1.91 s (1.35 to 2.70)`."""
+    if measured.low is None or measured.high is None:
+        return f"{_duration(measured.median)} (one block)"
+    scale = 1000 if measured.median >= 1000 else 1
+    return f"{_duration(measured.median)} ({number(measured.low / scale)} to {number(measured.high / scale)})"
+
+
 def _whether_tiny(evidence: Evidence) -> str:
     if evidence.tiny:
         return "The tiny architecture tests the chain in seconds; its figures say nothing of Kokoro."
@@ -129,7 +137,7 @@ def _speed(evidence: Evidence) -> str:
     chosen = [found for preset in texts if (found := best(figures, preset)) is not None]
     if not chosen:
         return ""
-    parts = [f"{_duration(item.measured.median)} for {item.characters} ({item.label})" for item in chosen]
+    parts = [f"{_span(item.measured)} for {item.characters} ({item.label})" for item in chosen]
     return f"The best undisturbed cells take, to first audio by characters of text: {'; '.join(parts)}."
 
 
@@ -140,7 +148,7 @@ def _cold(evidence: Evidence) -> str:
         return ""
     first = min(chosen, key=lambda figure: (figure.characters, figure.label))
     said = f"From nothing (new process, model not in memory) the {first.text_preset} text is spoken"
-    return f"{said} after {_duration(first.measured.median)}."
+    return f"{said} after {_span(first.measured)}."
 
 
 def _stated(resolutions: Sequence[Resolution]) -> str:
@@ -199,12 +207,15 @@ def _tiles(evidence: Evidence, resolutions: Sequence[Resolution]) -> list[Tile]:
         if resolution is None or figure is None:
             continue
         claim, measured = resolution.claim, figure.measured
-        known = measured.low is not None and measured.high is not None
+        unit = "s" if claim.unit == "s/s" else claim.unit
+        reach = "one block, no interval"
+        if measured.low is not None and measured.high is not None:
+            reach = f"{number(measured.low)} to {number(measured.high)} {unit}"
         tiles.append(
             Tile(
                 name=name,
-                value=f"{number(measured.median)} {'s' if claim.unit == 's/s' else claim.unit}",
-                interval=f"{number(measured.low)} to {number(measured.high)}" if known else "one block, no interval",  # type: ignore[arg-type]
+                value=f"{number(measured.median)} {unit}",
+                interval=reach,
                 stated=claim.stated,
                 verdict=resolution.verdict if not figure.note else f"not ranked: {figure.note}",
                 gap=gap_words(resolution.gap),

@@ -52,7 +52,7 @@ def _row(claims: Claims, resolution: Resolution, bounds: Sequence[Bound]) -> dic
         "machine": claims.machine(claim),
         "stated": claim.stated + ("" if claim.statistic == "median" else f" ({claim.statistic})"),
         "measured": _measured(resolution),
-        "interval": _interval(resolution.measured),
+        "interval": _interval(resolution.measured, _unit(resolution)),
         "cell": resolution.cell,
         "gap": gap_words(resolution.gap),
         "gap_interval": _interval(resolution.gap),
@@ -65,7 +65,7 @@ def _row(claims: Claims, resolution: Resolution, bounds: Sequence[Bound]) -> dic
 
 def measured_words(resolution: Resolution) -> tuple[str, str]:
     """What was measured, with its unit, and its interval; both empty where nothing was."""
-    return _measured(resolution), _interval(resolution.measured)
+    return _measured(resolution), _interval(resolution.measured, _unit(resolution))
 
 
 def _to_bound(resolution: Resolution, bounds: Sequence[Bound]) -> str:
@@ -80,13 +80,18 @@ def _to_bound(resolution: Resolution, bounds: Sequence[Bound]) -> str:
 def _measured(resolution: Resolution) -> str:
     if resolution.measured is None:
         return ""
-    unit = {"s/s": "s for 1 s", "state": "of the baseline"}.get(resolution.claim.unit, resolution.claim.unit)
-    if resolution.claim.kind == "state" and resolution.claim.resolve.compare is not None:
-        unit = "of the baseline"
-    return f"{number(resolution.measured.median)} {unit}"
+    return f"{number(resolution.measured.median)} {_unit(resolution)}"
 
 
-def _interval(found: Interval | None) -> str:
+def _unit(resolution: Resolution) -> str:
+    claim = resolution.claim
+    if claim.kind == "state" and claim.resolve.compare is not None:
+        return "of the baseline"
+    return {"s/s": "s for 1 s"}.get(claim.unit, claim.unit)
+
+
+def _interval(found: Interval | None, unit: str = "") -> str:
     if found is None or found.high is None:
         return ""
-    return f"at most {number(found.high)}" if found.low is None else f"{number(found.low)} to {number(found.high)}"
+    words = f"at most {number(found.high)}" if found.low is None else f"{number(found.low)} to {number(found.high)}"
+    return f"{words} {unit}".rstrip()

@@ -33,7 +33,7 @@ def document_tables(claims: Claims, resolutions: Sequence[Resolution]) -> Html:
             )
         headings = {
             "line": one.first,
-            **{column: f"Stated: {column}" for column in one.columns},
+            **{column: "Stated" if column == "stated" else f"Stated: {column}" for column in one.columns},
             "ours": "Measured here",
             "verdict": "Verdict",
         }

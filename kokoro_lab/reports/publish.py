@@ -189,7 +189,7 @@ def _block_rows(evidence: Evidence) -> list[dict[str, Any]]:
         shared = {name: row[name] for name in ("cell_id", "block", "round", "status", "gate")}
         judged = {name: bool(row[name]) for name in ("contaminated", "superseded", "counts")}
         made.append({**told, **shared, **judged, **figures, "samples": int(row["samples"])})
-    return sorted(made, key=lambda row: tuple(str(row[name]) for name in (*KEY, "cell_id")) + (int(row["block"]),))
+    return sorted(made, key=lambda row: (*(str(row[name]) for name in (*KEY, "cell_id")), int(row["block"])))
 
 
 def _claim_rows(evidence: Evidence) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ def next_steps(evidence: Evidence, found: Sequence[Bound]) -> list[str]:
     absent = [name for name in recipe_names() if name not in measured]
     if absent:
         steps.append(
-            f"Not measured in this run: recipes {', '.join(absent)}; `kokoro-lab sweep full` measures what is made."
+            f"Not measured in this run: recipes {', '.join(absent)}; kokoro-lab sweep full measures what is made."
         )
     return steps[:MOST]
 
@@ -99,6 +99,12 @@ def _time(evidence: Evidence, goal: str, metric: str, unit: str) -> list[Advice]
         rows = values[values["cell_id"] == best.candidate_cell]
         measured = spread(interval(by_block(rows)), unit) if len(rows) else ""
         lines.append(Advice(where, best.candidate, measured, f"{_times(best.ratio)} the time of {best.base}"))
+    for text, characters in texts:
+        near = [one for one in verdicts if one.text_preset == text and one.gate == "close" and one.verdict == "faster"]
+        one = min(near, key=lambda item: item.ratio.median if item.ratio else 1.0, default=None)
+        if one is not None:
+            where = f"{goal}, {text} ({characters} characters), if close audio will do"
+            lines.append(Advice(where, one.candidate, "", f"{_times(one.ratio)} the time of {one.base}"))
     return lines
 
 

@@ -31,7 +31,7 @@ def bound_table(found: Sequence[Bound]) -> Html:
         products = ", ".join(f"{number(count / 1e9)} G {kind}" for kind, count in one.products.items())
         rows.append(
             {
-                "cell": f"{one.text_preset} ({one.characters} characters), {one.label}",
+                "cell": f"{one.text_preset}, {one.label}",
                 "measured": spread(one.measured, "ms"),
                 "products": products,
                 "bound": f"{number(one.bound_ms)} ms",
@@ -45,13 +45,13 @@ def bound_table(found: Sequence[Bound]) -> Html:
         "cell": "Cell",
         "measured": "Whole call",
         "products": "Multiplications",
-        "bound": "Bound: those at peak",
-        "stages": "Stages outside the model",
-        "zero": "Zero-overhead sum",
+        "bound": "Bound",
+        "stages": "Other stages",
+        "zero": "Zero overhead",
         "unexplained": "Unexplained",
         "gap": "Over the bound",
     }
-    return table(columns, rows)
+    return table(columns, rows, css="kl-bounds")
 
 
 def comparison_table(evidence: Evidence) -> Html:

@@ -18,7 +18,7 @@ import psutil
 from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.store import Store
 
-__all__ = ["PEAK_METRIC", "WORK_METRIC", "keep_ceiling"]
+__all__ = ["PEAK_METRIC", "WORK_METRIC", "ceiling_rows", "keep_ceiling"]
 
 PEAK_METRIC, WORK_METRIC = "products_per_s", "products"
 COMMAND = (sys.executable, "-m", "kokoro_lab.measure.peak")
@@ -55,10 +55,11 @@ def keep_ceiling(store: Store, run_id: str) -> int:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
         raise KokoroLabError(f"The peak of this machine could not be measured: {last}")
-    return store.keep_verdicts(run_id, list(_rows(run_id, json.loads(done.stdout))))
+    return store.keep_verdicts(run_id, list(ceiling_rows(run_id, json.loads(done.stdout))))
 
 
-def _rows(run_id: str, measured: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+def ceiling_rows(run_id: str, measured: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    """The rows of one run from the probe's document: {"peaks": {threads: rates}, "work": {sha256: {model, work}}}."""
     shared = {
         "run_id": run_id,
         "made_at": datetime.datetime.now(datetime.UTC),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
-from report_blocks import as_reference, block, cell, repeated
+from report_blocks import RUN, as_reference, block, cell, repeated
 from report_claims import CLAIM
 
 from kokoro_lab.measure.cell import RETRY_STRIDE, Block
 from kokoro_lab.reports.claims import Claim, load_claims
 from kokoro_lab.reports.evidence import Evidence
 from kokoro_lab.reports.resolve import resolve, resolve_all
+from kokoro_lab.store import Store
 
 Load = Callable[[Sequence[Block]], Evidence]
 STEADY = (99.0, 100.0, 101.0, 100.0)
@@ -147,3 +150,72 @@ def test_failures_are_bounded_never_taken_for_none(of_blocks: Load) -> None:
     broken = [block(of, 20 + at, status="error", error="It broke.") for at in range(5)]
     many = resolve(share, of_blocks(broken))
     assert many.verdict == "missed"
+
+
+def test_a_comparison_is_the_one_that_the_sweep_kept(of_blocks: Load, tmp_path: Path) -> None:
+    base = repeated(cell(graph_level="basic"), STEADY, digest="basic")
+    fast = repeated(as_reference(cell()), [80.0] * 4, digest="all")
+    evidence = of_blocks([*base, *fast])
+    row = {
+        "run_id": RUN,
+        "base_cell": base[0].cell.id,
+        "candidate_cell": fast[0].cell.id,
+        "metric": "total_ms",
+        "verdict": "faster",
+        "ratio": 0.5,
+        "ratio_low": 0.45,
+        "ratio_high": 0.55,
+        "made_at": datetime.datetime.now(datetime.UTC),
+        "minimum_effect": 0.03,
+        "margin": 0.03,
+        "pairs": 8,
+        "reason": "",
+        "details": {"kind": "cell", "evidence": "x", "gate": "equivalent"},
+    }
+    tables = evidence.run_dir.parent.parent / "tables"
+    Store(tables).keep_verdicts(RUN, [row])
+    found = resolve(gain(), Evidence.load(tables))
+    assert found.measured is not None and found.measured.median == pytest.approx(50) and found.measured.blocks == 8
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(0.8, "met"), (1.2, "missed"), (1.0001, "missed")])
+def test_a_state_is_met_when_the_thing_pays(of_blocks: Load, factor: float, verdict: str) -> None:
+    base = repeated(as_reference(cell()), [100.0, 100.1, 99.9] * 3, digest="a")
+    with_it = repeated(
+        cell(engine_settings=(("spinning", False),)), [factor * ms for ms in [100.0, 100.1, 99.9] * 3], digest="b"
+    )
+    sides = {"baseline": {"text_preset": "short"}, "candidate": {"engine_settings": {"spinning": False}}}
+    way = {"compare": sides, "notebook": "compute_units"}
+    claim = stated("implemented", kind="state", metric="total_ms", resolve=way)  # type: ignore[arg-type]
+    assert resolve(claim, of_blocks([*base, *with_it])).verdict == verdict
+
+
+def test_a_claim_about_a_stream_does_not_need_the_audio_of_one_piece_and_says_so(of_blocks: Load) -> None:
+    whole = repeated(as_reference(cell()), STEADY)
+    streamed = repeated(cell(delivery="stream", engine_settings=(("chunk_ms", 80),)), (50.0,) * 4, gate="different")
+    filters = {"text_preset": "short", "delivery": "stream", "engine_settings": {"chunk_ms": 80}}
+    claim = stated(60, resolve={"rows": filters, "notebook": "streaming"})
+    found = resolve(claim, of_blocks([*whole, *streamed]))
+    assert found.verdict == "met" and "cut elsewhere" in found.reason
+    assert resolve(stated(60), of_blocks([*whole, *streamed])).verdict == "missed"
+
+
+def test_a_fact_is_read_from_the_package_and_a_replay_from_its_cache(of_blocks: Load) -> None:
+    evidence = of_blocks(repeated(as_reference(cell()), STEADY))
+    fact = stated(14, direction="equal to", metric="warmer_texts", resolve={"fact": "warmer_texts"})
+    assert resolve(fact, evidence).verdict == "met"
+    way = {"replay": "phonemes", "notebook": "caching"}
+    shares = {
+        bar: resolve(stated(bar, direction="at least", metric="cache_hit_share", unit="%", resolve=way), evidence)
+        for bar in (11.1, 99.9)
+    }
+    assert [found.verdict for found in shares.values()] == ["met", "missed"]
+    assert shares[11.1].measured is not None and "computed, not timed" in shares[11.1].reason
+
+
+def test_what_was_not_measured_names_the_command_that_does(of_blocks: Load) -> None:
+    found = resolve(
+        stated(resolve={"rows": {"text_preset": "article"}, "notebook": "streaming"}),
+        of_blocks(repeated(as_reference(cell()), STEADY)),
+    )
+    assert found.verdict == "not measured yet" and "kokoro-lab sweep full" in found.reason

@@ -1,0 +1,101 @@
+"""A published report: small, complete, told apart from the next, and without names of hosts, users or homes."""
+
+from __future__ import annotations
+
+import csv
+import getpass
+import hashlib
+import json
+import platform
+import re
+from pathlib import Path
+
+import pytest
+
+from kokoro_lab.errors import InputError, NothingMeasuredError
+from kokoro_lab.paths import ROOT
+from kokoro_lab.reports.evidence import Evidence
+from kokoro_lab.reports.publish import COMMON_USERS, MOST_BYTES, against, publish, published_folders, scrubbed
+
+PAGE = '<h1>Report</h1><a href="providers.html">providers</a> <a href="soak.html">soak</a> {home}'
+
+
+@pytest.fixture
+def kept(quick: Path, tmp_path: Path) -> Path:
+    """The made-up run, published; its report links a notebook that fits and one that does not."""
+    reports = quick.parent / "reports" / "made-run"
+    reports.mkdir(parents=True, exist_ok=True)
+    for name, text in (
+        ("index.html", PAGE.format(home=Path.home() / "models")),
+        ("providers.html", "small"),
+        ("soak.html", "x" * MOST_BYTES),
+    ):
+        (reports / name).write_text(text, encoding="utf-8")
+    return publish(quick.parent, "made-run", tmp_path / "published")
+
+
+def test_a_published_report_is_small_whole_and_numbered(kept: Path, quick: Path) -> None:
+    manifest = json.loads((kept / "manifest.json").read_text(encoding="utf-8"))
+    assert (
+        kept.name == "0001" and manifest["run_id"] == "made-run" and manifest["table_versions"]["samples"] is not None
+    )
+    assert manifest["files"].keys() == {path.name for path in kept.iterdir()} - {"manifest.json"}
+    for name, told in manifest["files"].items():
+        assert hashlib.sha256((kept / name).read_bytes()).hexdigest() == told, name
+    assert sum(path.stat().st_size for path in kept.iterdir()) <= MOST_BYTES
+    assert publish(quick.parent, "made-run", kept.parent).name == "0002"
+    assert [path.name for path in published_folders(kept.parent)] == ["0001", "0002"]
+
+
+def test_the_same_rows_give_the_same_tables(kept: Path, quick: Path) -> None:
+    again = publish(quick.parent, "made-run", kept.parent)
+    for name in ("blocks.csv", "claims.csv", "verdicts.csv"):
+        assert (again / name).read_bytes() == (kept / name).read_bytes(), name
+
+
+def test_a_notebook_that_does_not_fit_is_left_out_with_its_link(kept: Path) -> None:
+    page = (kept / "index.html").read_text(encoding="utf-8")
+    assert (kept / "providers.html").is_file() and 'href="providers.html"' in page
+    assert not (kept / "soak.html").exists() and "soak.html" not in page and "soak" in page
+
+
+def test_names_of_home_and_checkout_are_not_kept(kept: Path) -> None:
+    assert "~/models" in (kept / "index.html").read_text(encoding="utf-8")
+    assert scrubbed(f"{ROOT}/results") == "./results"
+
+
+def test_no_published_report_names_a_host_a_user_or_a_home(kept: Path) -> None:
+    names = {str(Path.home()), str(ROOT), platform.node(), getpass.getuser()} - COMMON_USERS - {"localhost", ""}
+    folders = [kept, *published_folders(ROOT / "results" / "published")]
+    for path in (file for folder in folders for file in folder.iterdir()):
+        text = path.read_text(encoding="utf-8")
+        for name in names:
+            assert not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text), f"{path} names {name}"
+        assert not re.search(r"/(home|Users)/\w", text), path
+
+
+def test_a_report_against_an_earlier_one_of_the_same_rows_shows_no_change(kept: Path, quick: Path) -> None:
+    changes = against(kept, Evidence.load(quick))
+    assert {one.text_preset for one in changes} == {"ultra-short", "short", "medium", "long"}
+    assert all(one.times.median == pytest.approx(1, rel=1e-5) for one in changes)
+    later = publish(quick.parent, "made-run", kept.parent)
+    assert [one.as_dict()["ratio"] for one in against(kept, later)] == [pytest.approx(1)] * len(changes)
+
+
+def test_a_disturbed_block_is_kept_and_not_compared(kept: Path) -> None:
+    rows = list(csv.DictReader((kept / "blocks.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["counts"] for row in rows if row["contaminated"] == "True"] == ["False"]
+
+
+def test_a_report_that_was_changed_or_is_none_is_refused(kept: Path, quick: Path, tmp_path: Path) -> None:
+    (kept / "blocks.csv").write_text("changed\n", encoding="utf-8")
+    with pytest.raises(InputError, match="not the file that was published"):
+        against(kept, Evidence.load(quick))
+    with pytest.raises(InputError, match="no published report|not a published report"):
+        against(tmp_path, Evidence.load(quick))
+
+
+def test_a_run_without_a_report_cannot_be_published(quick: Path, tmp_path: Path) -> None:
+    (quick.parent / "reports" / "made-run" / "index.html").unlink(missing_ok=True)
+    with pytest.raises(NothingMeasuredError, match="has no report yet"):
+        publish(quick.parent, "made-run", tmp_path)
