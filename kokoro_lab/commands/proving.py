@@ -159,7 +159,9 @@ def _ranking(stage: Stage) -> Outcome:
     blocks = sum(len(run.blocks) for run in runs)
     ratios, floors = [], []
     for run in runs:
-        rows = run.rows("cell")
+        rows = [row for row in run.rows("cell") if row["verdict"] != "invalid"]
+        if not rows:
+            return Outcome("undecided", "No cell could be compared.", blocks)
         ratios.append({row["candidate_cell"]: row["ratio"] for row in rows} | {rows[0]["base_cell"]: 1.0})
         floors.append(next(row["details"]["floor"] for row in run.rows("noise")))
     if any(floor is None or None in found.values() for floor, found in zip(floors, ratios, strict=True)):
@@ -180,7 +182,7 @@ def contradictions(runs: Sequence[Mapping[str, float]], floors: Sequence[float])
     `runs`: cell -> ratio to the reference cell, for each run; `floors`: noise floor of each, as a share.
     """
     apart, wrong = 0, []
-    for here, there in itertools.combinations(sorted(runs[0]), 2):
+    for here, there in itertools.combinations(sorted(set.intersection(*map(set, runs))), 2):
         gaps = [math.log(run[here] / run[there]) for run in runs]
         signs = {gap > 0 for gap, floor in zip(gaps, floors, strict=True) if abs(gap) > 2.0 * math.log1p(floor)}
         if signs:
