@@ -55,6 +55,8 @@ class Evidence:
     notebooks: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What sweeps concluded from these rows, with the peaks and the work that bounds are made of."""
+    _values: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `values` gave, by metric; a copy with other rows starts anew."""
 
     @classmethod
     def load(cls, tables: str | Path, run_id: str = "", versions: Mapping[str, int | None] | None = None) -> Self:
@@ -108,6 +110,11 @@ class Evidence:
 
     def values(self, metric: str) -> pd.DataFrame:
         """One row a value of `metric`, in column `value`, with the factors and judgements of its block."""
+        if metric not in self._values:
+            self._values[metric] = self._valued(metric)
+        return self._values[metric]
+
+    def _valued(self, metric: str) -> pd.DataFrame:
         if metric in self.samples.columns:
             frame = self.samples.assign(value=self.samples[metric])
         else:
