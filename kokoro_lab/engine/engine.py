@@ -27,7 +27,7 @@ from kokoro_lab.engine.usage import BUDGET_BYTES, Prewarmer
 from kokoro_lab.errors import InferenceError
 from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.runtime.arena import ArenaStatus
-from kokoro_lab.runtime.memory import Watchdog
+from kokoro_lab.runtime.memory import Watchdog, trim
 from kokoro_lab.runtime.pool import Answer
 from kokoro_lab.runtime.priority import threads_by_priority
 from kokoro_lab.runtime.session import Cancellation
@@ -173,6 +173,8 @@ class Engine:
             self._counter.add(running=-1, **{outcome: 1})
             if error is None and finished is not None:
                 finished()
+            if self.config.heap_trim and trim():
+                self._counter.add(heap_trims=1)
 
         config = self.config
         cushion = self._cushion

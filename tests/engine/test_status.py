@@ -73,6 +73,13 @@ def test_calls_are_counted_by_how_they_ended() -> None:
     assert calls.speech_s >= speech.speech_s
 
 
+@pytest.mark.parametrize("heap_trim", [False, True])
+def test_the_end_of_a_stream_gives_memory_back(heap_trim: bool) -> None:
+    with Engine.load(EngineConfig(model="tiny", heap_trim=heap_trim)) as engine:
+        assert sum(len(chunk.samples) for chunk in engine.stream("Hello there, you. " * 12)) > 0
+        assert engine.status().calls.heap_trims == int(heap_trim)
+
+
 def test_status_tells_what_runs(engine: Engine) -> None:
     engine.synthesize("Hello.", voice="bf_emma")
     status = engine.status()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -85,3 +88,25 @@ def test_an_engine_says_what_its_arena_is_limited_to() -> None:
         assert engine.status().arena.refusals == 1
     with pytest.raises(SettingError, match="set one of them"):
         EngineConfig(arena_auto=True, arena_limit_mb=64)
+
+
+def test_an_arena_that_shrinks_holds_less_after_a_long_call(tiny: ModelFile) -> None:
+    code = (
+        "import sys\n"
+        "import numpy as np\n"
+        "from kokoro_lab.models.catalog import resolve\n"
+        "from kokoro_lab.runtime.memory import read_memory\n"
+        "from kokoro_lab.runtime.session import Session\n"
+        "from kokoro_lab.runtime.settings import SessionSettings\n"
+        "session = Session.open(resolve('tiny'), SessionSettings(arena_shrink=sys.argv[1] == 'True'))\n"
+        "style = np.zeros((1, 256), np.float32)\n"
+        "before = read_memory().rss_bytes\n"
+        "session.run([1] * 510, style, 1.0)\n"
+        "print((read_memory().rss_bytes - before) / 2**20)\n"
+    )
+
+    def held_mb(shrink: bool) -> float:
+        done = subprocess.run([sys.executable, "-c", code, str(shrink)], capture_output=True, text=True, check=True)
+        return float(done.stdout)
+
+    assert held_mb(True) < 0.5 * held_mb(False)
