@@ -146,7 +146,8 @@ class Figure:
         size = re.search(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', svg)
         limit = f"max-width:{float(size[1]):.0f}px" if size else ""
         svg = re.sub(r' width="[^"]*" height="[^"]*"', "", svg, count=1)
-        start = f'<svg role="img" aria-label="{html.escape(self.alt)}" style="width:100%;height:auto;overflow:visible;{limit}"'
+        style = f"width:100%;height:auto;overflow:visible;{limit}"
+        start = f'<svg role="img" aria-label="{html.escape(self.alt)}" style="{style}"'
         return svg.replace("<svg", start, 1)
 
     def _numbers(self) -> str:
