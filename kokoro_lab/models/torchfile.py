@@ -6,6 +6,7 @@ tensors and refuses every other.
 
 from __future__ import annotations
 
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -62,6 +63,8 @@ class _Reader(pickle.Unpickler):
         super().__init__(stream)
         self._archive = archive
         self._root = root
+        self._bytes = 0
+        """Of the tensors that were made: a small storage can be shown as a large tensor, and shown again and again."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch._utils" and name == "_rebuild_tensor_v2":
@@ -91,6 +94,9 @@ class _Reader(pickle.Unpickler):
         if min((offset, *shape, *strides), default=0) < 0 or (0 not in shape and reach > flat.size):
             raise ModelError("the file is damaged: a tensor reaches beyond its storage")
         step = storage.dtype.itemsize
+        self._bytes += math.prod(shape) * step
+        if self._bytes > MOST_BYTES:
+            raise ModelError("the file's tensors take more than 2 GiB, so it is no Kokoro file; it was not read")
         view = np.lib.stride_tricks.as_strided(flat[offset:], shape, tuple(s * step for s in strides))
         return np.array(view)
 

@@ -109,6 +109,9 @@ def load_voice(name: str) -> Voice:
     raise VoiceError(f"there is no voice {name!r}; try {close}, or list them with `kokoro-lab voices`")
 
 
+MOST_PACK_BYTES = 8 * STYLE_ROWS * STYLE_WIDTH + 4096  # float64, and the header
+
+
 def _read(path: Path, member: str | None) -> Voice:
     try:
         if path.suffix == ".pt":
@@ -142,6 +145,9 @@ def _members(archive: Path) -> list[str]:
 
 
 def _archive_member(archive: Path, member: str) -> NDArray[Any]:
+    with zipfile.ZipFile(archive) as entries:
+        if entries.getinfo(f"{member}.npy").file_size > MOST_PACK_BYTES:
+            raise VoiceError(f"{member} in {archive.name} unpacks to more than any voice pack has; it was not read")
     with np.load(archive, allow_pickle=False) as arrays:
         return np.asarray(arrays[member])
 

@@ -58,6 +58,13 @@ def test_a_tensor_that_reaches_beyond_its_storage_is_refused(tmp_path: Path) -> 
         read_torch_file(tmp_path / "cut.pt")
 
 
+def test_a_small_storage_shown_as_a_huge_tensor_is_refused(tmp_path: Path) -> None:
+    save_tensor(tmp_path / "bomb.pt", np.ones(4, np.float32), shown=(1 << 20, 1 << 12))
+    assert (tmp_path / "bomb.pt").stat().st_size < 2_000
+    with pytest.raises(ModelError, match="2 GiB"):
+        read_torch_file(tmp_path / "bomb.pt")
+
+
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 broken"])
 def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "foreign.pt"

@@ -84,3 +84,10 @@ def test_the_real_packs_are_recognised_by_their_sum() -> None:
     assert heart.weights == "published"
     assert heart.styles.shape == (STYLE_ROWS, 256)
     assert load_voice(str(REAL / "bf_emma.bin")).weights == "imported"
+
+
+def test_a_pack_that_unpacks_to_more_than_a_voice_is_not_read(voices: Path) -> None:
+    np.savez_compressed(voices / "bomb.npz", af_bomb=np.zeros((2000, 1000), np.float32))
+    assert (voices / "bomb.npz").stat().st_size < 20_000
+    with pytest.raises(VoiceError, match="unpacks to more"):
+        load_voice(f"{voices / 'bomb.npz'}#af_bomb")

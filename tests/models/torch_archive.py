@@ -15,12 +15,15 @@ import numpy as np
 
 
 class _Tensor:
-    def __init__(self, array: np.ndarray) -> None:
+    def __init__(self, array: np.ndarray, shown: tuple[int, ...] = ()) -> None:
         self.array = array
+        self.shown = shown
 
     def __reduce__(self) -> tuple[Any, ...]:
         strides = tuple(step // self.array.itemsize for step in self.array.strides)
-        arguments = (_Storage(self.array), 0, self.array.shape, strides, False, OrderedDict())
+        shape = self.shown or self.array.shape
+        strides = (0,) * len(shape) if self.shown else strides
+        arguments = (_Storage(self.array), 0, shape, strides, False, OrderedDict())
         return sys.modules["torch._utils"]._rebuild_tensor_v2, arguments
 
 
@@ -76,9 +79,9 @@ def save_object(path: Path, content: Any) -> None:
             archive.writestr(f"archive/data/{index}", array.tobytes())
 
 
-def save_tensor(path: Path, array: np.ndarray) -> None:
-    """Save one float32 tensor."""
-    save_object(path, array)
+def save_tensor(path: Path, array: np.ndarray, *, shown: tuple[int, ...] = ()) -> None:
+    """Save one float32 tensor; `shown` repeats its first value in that shape, as torch's expanded tensors do."""
+    save_object(path, _Tensor(array, shown) if shown else array)
 
 
 def _wrap(content: Any) -> Any:
