@@ -67,6 +67,14 @@ def test_every_dependency_is_pinned_within_its_bounds() -> None:
         assert pins[name] in requirement.specifier, f"{requirement} against {pins.get(name)}"
 
 
+def test_what_tests_and_the_check_need_is_pinned_too() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    pins = _pins()
+    assert {"test", "check"} <= set(extras)
+    for requirement in map(Requirement, [text for texts in extras.values() for text in texts]):
+        assert pins[_plain(requirement.name)] in requirement.specifier, requirement
+
+
 @pytest.mark.parametrize("name", ASKED_FOR)
 def test_what_was_asked_for_is_a_dependency_and_installed(name: str) -> None:
     assert name in _project()
