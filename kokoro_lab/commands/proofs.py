@@ -34,7 +34,7 @@ MACHINE_NOISE = Path("tests/measure/machine_noise.json")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the proofs and print the table; with --json one document."""
-    from kokoro_lab.commands.console import notice, print_json, print_table, sentence
+    from kokoro_lab.commands.console import json_text, notice, print_json, print_table, sentence
     from kokoro_lab.commands.proving import PROOFS
     from kokoro_lab.store.places import results
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         notice(sentence(error.message))
         return error.exit_code
     document = {"run_id": run_id, "folder": str(folder), "proofs": rows}
-    (folder / "proofs.json").write_text(json.dumps(document, indent=2) + "\n")
+    (folder / "proofs.json").write_text(json_text(document) + "\n")
     if options.json:
         print_json(document)
     else:
@@ -76,7 +76,8 @@ def outcomes(chosen: Sequence[str], options: argparse.Namespace, folder: Path) -
     found = {}
     for name in chosen:
         file = folder / name / "outcome.json"
-        if file.exists():
+        # The noise is not in what was kept; its blocks are, and are not measured again.
+        if file.exists() and not (name == "aa" and options.noise_out):
             found[name] = Outcome(**json.loads(file.read_text()))
     missing = [name for name in chosen if name not in found]
     shares = {"aa": options.trials / 100 * (10 if options.replicas == 2 else 5)}
