@@ -32,6 +32,7 @@ WAVE_HEIGHT, PICTURE_HEIGHT, STRIP_HEIGHT = 110, 130, 22  # px
 WINDOW, HOP = 512, 360  # samples: 21 ms, and a column every 15 ms
 TOP_HZ = 8_000.0  # Hz, above which speech of this model has next to nothing
 SHADES = 15  # steps from white to full; more make the picture larger and not clearer
+SILENT = 1e-6  # of a spectrum; what stays below it is white, and not the loudest of its picture
 RANGE_DB = 70.0  # dB below the loudest, where a picture turns white
 CHARACTER = 7.5  # px
 STAGES = {
@@ -93,7 +94,7 @@ def spectrogram(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     padded = np.pad(samples.astype(np.float64), (WINDOW // 2, WINDOW // 2))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     levels = np.abs(np.fft.rfft(frames * np.hanning(WINDOW), axis=1)).T[: round(TOP_HZ / SAMPLE_RATE * WINDOW) + 1]
-    loudest = max(float(levels.max(initial=0.0)), 1e-12)
+    loudest = max(float(levels.max(initial=0.0)), SILENT)
     return np.maximum(20.0 * np.log10(np.maximum(levels, 1e-12) / loudest), -RANGE_DB)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from report_blocks import cell
 
 from kokoro_lab.errors import PlanError
 from kokoro_lab.reports.speaking import SpeakingPanel, wished
+from kokoro_lab.reports.speech_charts import spectrogram
+from kokoro_lab.reports.theme import WIDE, styled
 
 NOTHING = {"text": "", "voice": "", "speed": 0.0, "lang": "", "model": ""}
 
@@ -35,6 +38,25 @@ def test_all_mistakes_are_told_at_once() -> None:
         wished(cell(), **wrong)
     for name in wrong:
         assert f"{name}: " in told.value.message
+
+
+def test_a_tone_is_a_line_at_its_frequency() -> None:
+    tone = np.sin(2 * np.pi * 2_000 * np.arange(24_000) / 24_000).astype(np.float32)
+    levels = spectrogram(tone)
+    hz = np.arange(levels.shape[0]) * 24_000 / 512
+    assert np.all(np.abs(hz[levels[:, 5:-5].argmax(axis=0)] - 2_000) < 24_000 / 512)
+    assert levels.max() == 0 and levels.min() >= -70
+    assert np.all(spectrogram(np.zeros(24_000, dtype=np.float32)) == -70)
+
+
+def test_the_pictures_show_the_speech_and_its_time(panel: SpeakingPanel) -> None:
+    _, sound, time = panel.outputs()
+    assert panel.speech.text in sound.alt and panel.speech.phonemes in sound.alt
+    assert len(sound.rows) == len(panel.speech.word_times)
+    *parts, whole = (float(text.replace("\u202f", "")) for text in time.rows[0][1:])
+    assert sum(parts) == pytest.approx(whole, rel=0.02)
+    for figure in (sound, time):
+        assert styled(figure.chart(WIDE))
 
 
 def test_without_widgets_the_same_outputs_stand_there(panel: SpeakingPanel) -> None:
