@@ -14,7 +14,7 @@ Convolution  x [1, T, in], weight [out, in, taps] (an initializer), bias [out], 
              norm_weight [in], norm_bias [in], alpha [1, in, 1], residual, residual [1, T', out]
              -> y [1, T', out], statistics [2, out]
              attributes dilation, left and right (rows of zeros), activation (0 none, 1 leaky ReLU of `slope`, 2 Snake),
-             epsilon, gain, shorts (1: products of 16-bit integers where the processor has them, else of floats).
+             epsilon, gain, shorts (1: products of 16-bit integers on x86-64 from v3 on, else of floats).
              y = gain (conv(activation(norm(x))) + bias + residuals); with a style the input is normalised by its
              statistics (means, then variances; worked out when not given).
 Upsample     the same with weight [in, out, 2 stride] of a transposed convolution; attributes stride, trim (samples cut

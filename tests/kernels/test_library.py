@@ -53,6 +53,17 @@ def test_a_library_slower_than_the_plain_graph_is_used_only_when_asked_for(monke
     assert choose().instruction_set == "base"
 
 
+def test_libraries_from_v3_on_multiply_shorts(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = Shape(100, 32, 32, 7)
+    tensors = random_tensors(shape, np.random.default_rng(5), styled=False)
+    for name in usable():
+        monkeypatch.setenv(KERNELS_VARIABLE, name)
+        exact, rounded = (
+            run_operator("Convolution", tensors, shorts=shorts, **shape.attributes)[0] for shorts in (0, 1)
+        )
+        assert np.array_equal(exact, rounded) == (name in ("base", "neon"))
+
+
 def test_off_gives_a_reason_and_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KERNELS_VARIABLE, "off")
     assert choose().path is None

@@ -44,7 +44,7 @@ std::unique_ptr<Convolution> tiled(const Geometry& g, const Weights& weights, bo
   return std::make_unique<TiledConvolution<Form>>(g, weights);
 }
 
-// `shorts`: products of 16-bit integers where there is a form and the processor has them.
+// `shorts`: products of 16-bit integers where there is a form and the instruction set has them.
 inline std::unique_ptr<Convolution> make_convolution(const Geometry& g, const Weights& weights, bool shorts) {
   if (g.taps == 2 && g.dilation == 1) return tiled<F6x2>(g, weights, shorts);
   // wide layers over few rows: a smaller tile has half the weights to keep and to read

@@ -1,4 +1,5 @@
-// Products of 16-bit integers, two a lane, where the processor adds such pairs into 32 bits (AVX-512 VNNI).
+// Products of 16-bit integers, two a lane: x86 has had an instruction for the sum of such a pair in every width, and
+// with VNNI one that adds it to a sum as well.
 //
 // Each point of a task's transformed inputs has a scale of its own, each column of a point's weights another, chosen so
 // that no sum can leave 32 bits: the largest input times the sum of a column's magnitudes fits.
@@ -8,13 +9,13 @@
 
 #include "gemm.h"
 
-#if defined(__AVX512VNNI__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
 namespace kokoro {
 
-#if defined(__AVX512VNNI__)
+#if defined(__AVX2__)
 constexpr bool kHasShorts = true;
 #else
 constexpr bool kHasShorts = false;  // then what asks for 16 bits is computed in float32
@@ -39,44 +40,62 @@ inline double weight_scale(const float* weights, int64_t depth, int64_t stride) 
   return std::min(room / sum, 32767.0 / largest);
 }
 
-#if defined(__AVX512VNNI__)
+#if defined(__AVX2__)
+
+typedef int16_t Shorts __attribute__((vector_size(kLanes * 2)));
 
 // `count` rows of kShortBlock floats, given as two halves, to shorts; `high` may be null.
 inline void quantise_rows(const float* low, const float* high, int64_t count, float scale, int16_t* to) {
-  const __m512 factor = _mm512_set1_ps(scale);
+  const auto put = [&](const float* from, int16_t* out) {
+    for (int v = 0; v < kBlockVectors; ++v) {
+      const Ints whole = __builtin_convertvector(nearest(load(from + v * kLanes) * scale), Ints);
+      const Shorts narrow = __builtin_convertvector(whole, Shorts);
+      std::memcpy(out + v * kLanes, &narrow, sizeof narrow);
+    }
+  };
   for (int64_t row = 0; row < count; ++row, to += kShortBlock) {
-    const __m512 first = _mm512_mul_ps(_mm512_loadu_ps(low + row * kBlock), factor);
-    const __m512 second = high ? _mm512_mul_ps(_mm512_loadu_ps(high + row * kBlock), factor) : _mm512_setzero_ps();
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(first)));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + kBlock), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(second)));
+    put(low + row * kBlock, to);
+    if (high) {
+      put(high + row * kBlock, to + kBlock);
+    } else {
+      std::memset(to + kBlock, 0, kBlock * sizeof(int16_t));
+    }
   }
 }
 
-// sum += a.low * b.low + a.high * b.high. As an instruction: GCC 12 keeps the intrinsic's sums in memory.
-inline void add_pairs(__m512i& sum, __m512i a, __m512i b) {
-  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+inline Ints load_pairs(const int16_t* from) {
+  Ints pairs;
+  std::memcpy(&pairs, from, sizeof pairs);
+  return pairs;
+}
+
+// sum += a.low * b.low + a.high * b.high in every lane.
+inline void add_pairs(Ints& sum, Ints a, Ints b) {
+#if defined(__AVX512VNNI__)
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));  // GCC 12 keeps the intrinsic's sums in memory
+#elif defined(__AVX512BW__)
+  sum += reinterpret_cast<Ints>(_mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#else
+  sum += reinterpret_cast<Ints>(_mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#endif
 }
 
 // As multiply_rows, with B packed as [k / 2][kPanel][2] and the sums scaled by column.
 template <int R>
 inline void multiply_short_rows(const int16_t* a, int64_t block_stride, int64_t blocks, const int16_t* b,
                                 const float* scale, float* c) {
-  __m512i sum[R][kVectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = _mm512_setzero_si512();
+  Ints sum[R][kVectors] = {};
   for (int64_t index = 0; index < blocks; ++index, a += block_stride) {
 #pragma GCC unroll 2
     for (int k = 0; k < kShortBlock; k += 2, b += 2 * kPanel) {
-      __m512i column[kVectors];
+      Ints column[kVectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) column[v] = _mm512_loadu_si512(b + 2 * v * kLanes);
+      for (int v = 0; v < kVectors; ++v) column[v] = load_pairs(b + 2 * v * kLanes);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         int32_t pair;
         std::memcpy(&pair, a + r * kShortBlock + k, sizeof pair);
-        const __m512i value = _mm512_set1_epi32(pair);
+        const Ints value = pair - Ints{};
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) add_pairs(sum[r][v], value, column[v]);
       }
@@ -86,8 +105,7 @@ inline void multiply_short_rows(const int16_t* a, int64_t block_stride, int64_t 
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v)
-      _mm512_storeu_ps(c + r * kPanel + v * kLanes,
-                       _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r][v]), _mm512_loadu_ps(scale + v * kLanes)));
+      store(c + r * kPanel + v * kLanes, __builtin_convertvector(sum[r][v], Vec) * load(scale + v * kLanes));
 }
 
 template <int R>
