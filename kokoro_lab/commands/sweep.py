@@ -48,7 +48,7 @@ def sweep(
         with _Bar() as bar:
             ended.append(execute(job, bar))
         notice(f"{job.notebook}: {ended[-1].status} in {ended[-1].seconds:.0f} s, kept as {ended[-1].executed}")
-    keep_ceiling(Store(results().tables), run.run_id)
+    _measure_ceiling(run.run_id)
     _conclude(run.run_id, ended, as_json=as_json)
 
 
@@ -83,6 +83,15 @@ def _build_models(jobs: Sequence[Job]) -> None:
         raise missing[0]
     for one in missing:
         notice(one.message)
+
+
+def _measure_ceiling(run_id: str) -> None:
+    """Peaks and work, once a run; without them the report has no bounds, and all else."""
+    try:
+        if keep_ceiling(Store(results().tables), run_id):
+            notice(f"Run {run_id}: measured what this machine can multiply at most")
+    except KokoroLabError as error:
+        notice(error.message)
 
 
 def _conclude(run_id: str, ended: Sequence[Execution], *, as_json: bool) -> None:

@@ -131,8 +131,12 @@ def main(arguments: list[str]) -> int:
             best[precision] = max(best.get(precision, 0.0), rate)
         document["peaks"][str(threads)] = dict(best)
     for name in arguments[1:]:
-        model = resolve(name)
-        work = {kind: found.as_dict() for kind, found in count(model).items()}
+        try:
+            model = resolve(name)
+            work = {kind: found.as_dict() for kind, found in count(model).items()}
+        except Exception as error:  # a model that takes one length alone, or is gone, has no bound, and others have
+            print(f"No work was counted for {name}: {error}", file=sys.stderr)
+            continue
         document["work"][model.sha256] = {"model": model.name, "work": work}
     print(json.dumps(document))
     return 0

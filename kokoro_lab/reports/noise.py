@@ -10,6 +10,7 @@ import pandas as pd
 from kokoro_lab.measure.noise import noise_floor
 from kokoro_lab.reports.evidence import Evidence, matching
 from kokoro_lab.reports.intervals import Interval, by_block, ratio
+from kokoro_lab.reports.kept import Kept, kept_verdicts
 
 __all__ = ["NoiseLine", "noise_lines"]
 
@@ -32,10 +33,26 @@ class NoiseLine:
 
 
 def noise_lines(evidence: Evidence, metric: str = "total_ms") -> list[NoiseLine]:
-    """One line a text, by length."""
+    """One line a text, by length: as the sweep kept it, else from the blocks."""
+    kept: dict[str, Kept] = {}
+    for one in kept_verdicts(
+        evidence, ("noise",), metric
+    ):  # one a notebook: the surest counts
+        known = one.details.get("floor") is not None and one.details["text"] == one.text_preset
+        if known and one.details["pairs"] >= (kept[one.text_preset].details["pairs"] if one.text_preset in kept else 0):
+            kept[one.text_preset] = one
+    if kept:
+        twins = {one.text_preset: one.ratio for one in kept_verdicts(evidence, ("twin",), metric)}
+        blocks = matching(evidence.cells, {"state": "warm", "counts": True})["text_preset"].value_counts()
+        return [_kept_line(one, int(blocks.get(text, 0)), twins.get(text)) for text, one in kept.items()]
     values = matching(evidence.values(metric), {"state": "warm", "counts": True})
     texts = values[["characters", "text_preset"]].drop_duplicates().sort_values("characters")
     return [_line(str(name), values[values["text_preset"] == name]) for name in texts["text_preset"]]
+
+
+def _kept_line(one: Kept, blocks: int, twins: Interval | None) -> NoiseLine:
+    told = one.details
+    return NoiseLine(one.text_preset, blocks, told["sd"], told["floor"], told["detectable"], twins)
 
 
 def _line(name: str, values: pd.DataFrame) -> NoiseLine:

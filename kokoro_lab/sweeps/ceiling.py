@@ -46,12 +46,11 @@ def keep_ceiling(store: Store, run_id: str) -> int:
     models = models[~models["model_sha256"].isin(known)]
     if models.empty and all(str(count) in known for count in threads):
         return 0
-    done = subprocess.run(
-        [*COMMAND, ",".join(map(str, sorted(threads))), *sorted(set(models["model"]))],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
+    command = [*COMMAND, ",".join(map(str, sorted(threads))), *sorted(set(models["model"]))]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        raise KokoroLabError(f"The peak of this machine was not measured within {TIMEOUT_S:.0f} s.") from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
         raise KokoroLabError(f"The peak of this machine could not be measured: {last}")
