@@ -24,7 +24,9 @@ class NotebookBar:
 
         self._last = event
         if event.kind == "finished" and event.status in ("error", "unavailable", "partial"):
-            self._failed.append(f"{event.status}: {event.message}")
+            line = f"{event.status}: {event.message}"
+            if line not in self._failed:  # a retry fails for the same reason
+                self._failed.append(line)
         if self._handle is None:
             self._handle = display(self, display_id=True)  # type: ignore[no-untyped-call]
         else:
