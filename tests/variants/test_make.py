@@ -8,17 +8,20 @@ import onnx
 import pytest
 
 from kokoro_lab.errors import ModelError, ModelNotFoundError, SettingError
-from kokoro_lab.models.architecture import TINY
+from kokoro_lab.models.architecture import FULL, TINY
 from kokoro_lab.models.catalog import models_folder, remove, resolve
 from kokoro_lab.models.graph import build
 from kokoro_lab.models.listing import listing
 from kokoro_lab.models.onnxfile import read_onnx
+from kokoro_lab.models.quantize_static import conv_names, selected
+from kokoro_lab.models.recipes import apply, load_recipe, static_convolutions
 from kokoro_lab.models.surgery import Surgeon
 from kokoro_lab.models.weights import seeded_state
+from kokoro_lab.variants.calibrate import calibrate
 from kokoro_lab.variants.make import adopt, make
-from kokoro_lab.variants.probes import Runner, calibration_probes, check_probes
+from kokoro_lab.variants.probes import Runner, calibration_probes, check_probes, random_probe
 from kokoro_lab.variants.proof import fed_source, prove
-from kokoro_lab.variants.search import GROUPS, Sensitivity, best_set, sensitivities
+from kokoro_lab.variants.search import GROUPS, LEAST_SNR_DB, Sensitivity, best_set, sensitivities, stored
 from kokoro_lab.variants.verify import verify
 
 PROBES = check_probes()[:1]
@@ -162,6 +165,43 @@ def test_sensitivities_rank_groups_and_the_best_set_keeps_its_budget(whole: onnx
     assert all(20 < each.snr_db < 70 for each in found)
 
 
+def test_the_recipe_int8_takes_what_the_stored_search_picks(whole: onnx.ModelProto) -> None:
+    found = stored()
+    assert {each.group for each in found} == set(GROUPS)
+    assert all(set(each.patterns) == set(GROUPS[each.group]) for each in found)
+    names = conv_names(whole)
+    picked = [name for each in best_set(found, LEAST_SNR_DB) for name in selected(names, each.patterns)]
+    assert sorted(picked) == sorted(static_convolutions(load_recipe("int8"), whole))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "tokens", "verdicts"),
+    [
+        ("fp16", 20, {"equivalent"}),
+        ("matmul-4bit", 20, {"close", "different"}),
+        ("tokens-16", 14, {"equivalent"}),
+    ],
+)
+def test_other_recipes_build_run_and_have_a_class(home: Path, recipe: str, tokens: int, verdicts: set[str]) -> None:
+    (file,) = make("tiny", recipe)
+    record = json.loads(file.path.with_suffix(".json").read_text())
+    assert (record["recipe"]["name"], record["source"]["sha256"]) == (recipe, resolve("tiny").sha256)
+    assert record["tools"]
+    found = verify(read_onnx(resolve("tiny").path), read_onnx(file.path), [random_probe(tokens)], arch=TINY)
+    assert found.verdict in verdicts
+
+
+@pytest.mark.slow
+def test_int8_keeps_durations_and_22_db_on_weights_that_it_was_not_chosen_on() -> None:
+    plain, recipe = build(FULL, seeded_state(FULL, 2)), load_recipe("int8")
+    convs = static_convolutions(recipe, plain)
+    (quantised,) = apply(recipe, plain, FULL, calibrate(plain, convs, calibration_probes()[:4])).values()
+    probe = min(check_probes(), key=lambda each: len(each.tokens))
+    (reading,) = verify(plain, quantised, [probe]).readings
+    assert reading.moved_tokens == 0
+    assert reading.snr_db >= LEAST_SNR_DB
+
+
 def test_the_best_set_takes_time_per_noise_and_leaves_what_costs_time() -> None:
     found = [
         Sensitivity("cheap", (), 1, 30.0, 0.2),
@@ -173,6 +213,8 @@ def test_the_best_set_takes_time_per_noise_and_leaves_what_costs_time() -> None:
     assert [each.group for each in taken] == ["quiet", "cheap"]
     assert -10 * np.log10(sum(each.noise for each in taken)) >= 22.0
     assert {each.group for each in best_set(found, 20.0)} == {"quiet", "cheap", "loud"}
+    even = [*found, Sensitivity("even", (), 1, 60.0, -0.001)]  # no time either way, smaller weights
+    assert "even" in {each.group for each in best_set(even, 22.0)}
 
 
 def test_probes_for_checks_were_not_calibrated_on(whole: onnx.ModelProto) -> None:
