@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kokoro_lab.errors import ModelError, ModelNotFoundError, SettingError
-from kokoro_lab.kernels.library import choose
 from kokoro_lab.models.catalog import ModelFile, resolve
 from kokoro_lab.runtime.tuned import read_tuned
 
@@ -65,7 +64,7 @@ def choose_model(config: EngineConfig, notice: Callable[[str], None] | None = No
         return ModelChoice(source, "it is the default, and tuning found no faster equivalent variant here")
     try:
         model = resolve(best.name)
-        missing = choose().reason if model.needs_kernels else ""
+        missing = _without_kernels() if model.needs_kernels else ""
     except (ModelError, ModelNotFoundError, SettingError) as error:
         return ModelChoice(source, f"it is the default; the tuned variant cannot be used: {error.message}")
     if model.sha256 != best.sha256:
@@ -74,6 +73,13 @@ def choose_model(config: EngineConfig, notice: Callable[[str], None] | None = No
         return ModelChoice(source, f"it is the default; the tuned variant cannot be used: {missing}")
     why = f"the fastest equivalent variant of {source.name} here, {best.speed:.2f} times as fast, by `models tune`"
     return ModelChoice(model, why)
+
+
+def _without_kernels() -> str:
+    """Why the compiled operators cannot be used; empty when they can."""
+    from kokoro_lab.kernels.library import choose
+
+    return choose().reason
 
 
 def spoken_with(choice: ModelChoice, opened: Opened) -> Spoken:

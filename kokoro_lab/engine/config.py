@@ -91,8 +91,8 @@ class EngineConfig:
     memory_pattern: bool = False
     """Plan memory by the shapes of earlier calls (default: off; KOKORO_MEMORY_PATTERN)."""
 
-    memory_reuse: bool = True
-    """Let tensors take over memory that is no longer read (default: on; KOKORO_MEMORY_REUSE)."""
+    memory_reuse: bool = False
+    """Plan at load which tensor takes over whose memory (default: off; KOKORO_MEMORY_REUSE)."""
 
     spinning: bool = True
     """Let waiting threads spin before they sleep (default: on; KOKORO_SPINNING)."""

@@ -116,11 +116,11 @@ def stage(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def _open_pool(model: ModelFile, config: EngineConfig) -> SessionPool:
-    import psutil
-
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = config.session_settings
     if config.arena_auto:
+        import psutil
+
         machine = psutil.virtual_memory()
         used = 1 - machine.available / machine.total
         wanted = replace(

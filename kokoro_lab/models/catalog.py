@@ -5,11 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
-
-from filelock import FileLock
 
 from kokoro_lab.errors import ModelError, ModelNotFoundError
 from kokoro_lab.models.published import published_models
@@ -138,6 +135,7 @@ def build_stand_in(name: str, *, notice: Notice | None = None) -> ModelFile:
     At full size about 10 s.
     """
     import onnx
+    from filelock import FileLock
 
     from kokoro_lab.models.architecture import architecture_named
     from kokoro_lab.models.graph import build
@@ -165,7 +163,7 @@ def build_stand_in(name: str, *, notice: Notice | None = None) -> ModelFile:
             STAND_INS[name],
             "fp32",
         )
-        write_record(file, revision=STAND_IN_REVISION, seed=STAND_IN_SEED, onnx=version("onnx"))
+        write_record(file, revision=STAND_IN_REVISION, seed=STAND_IN_SEED, onnx=onnx.__version__)
         say(f"built {path} ({file.bytes / 1e6:.0f} MB, SHA-256 {file.sha256[:12]}...)")
     return file
 

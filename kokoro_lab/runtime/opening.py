@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kokoro_lab.errors import ModelError, ModelNotFoundError, ProviderError, SettingError
-from kokoro_lab.kernels.library import choose, register
 from kokoro_lab.paths import home
 from kokoro_lab.runtime.arena import registered
 from kokoro_lab.runtime.preoptimized import Found, find, machine_key
@@ -64,7 +63,7 @@ def open_file(model: ModelFile, settings: SessionSettings) -> tuple[Any, Opened]
         reason = error.message
     if not Path(model.path).is_file():
         raise ModelNotFoundError(f"model file {model.path} is not there; run `kokoro-lab models build {model.name}`")
-    kernels = (choose().instruction_set or NO_KERNELS) if model.needs_kernels else NO_KERNELS
+    kernels = _instruction_set() if model.needs_kernels else NO_KERNELS
     quick = _quick(model, settings)
     start = time.perf_counter()
 
@@ -162,6 +161,12 @@ def _quick(model: ModelFile, settings: SessionSettings) -> Found:
     return find(model)
 
 
+def _instruction_set() -> str:
+    from kokoro_lab.kernels.library import choose
+
+    return choose().instruction_set or NO_KERNELS
+
+
 def _create(
     model: ModelFile,
     settings: SessionSettings,
@@ -174,6 +179,8 @@ def _create(
     arena = registered(settings.arena_limit_mb, settings.arena_extend) if settings.own_arena else nullcontext()
     session_settings = session_options(settings)
     if model.needs_kernels:
+        from kokoro_lab.kernels.library import register
+
         register(session_settings)
     with arena:
         sessions = [

@@ -69,7 +69,7 @@ CHANGES: list[dict[str, Any]] = [
     {"arena_limit_mb": 64},
     {"arena_extend": "requested"},
     {"memory_pattern": True},
-    {"memory_reuse": False},
+    {"memory_reuse": True},
     {"spinning": False},
     {"denormals_as_zero": True},
     {"prepacking": False},
