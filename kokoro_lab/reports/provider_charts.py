@@ -16,25 +16,28 @@ __all__ = ["providers_answer", "ran_table"]
 
 
 def ran_table(evidence: Evidence) -> Html:
-    """What was asked for and what ran, with the nodes of the graph that each provider took, or why there is nothing."""
+    """What was asked for and what ran: the nodes that each provider took, the instruction set of compiled kernels."""
     lines: dict[tuple[str, ...], dict[str, Any]] = {}
     rows: list[Any] = evidence.cells.to_dict("records")
     for row in rows:
         nodes = ", ".join(f"{name} {whole(count)}" for name, count in (row["nodes"] or {}).items())
-        key = (row["model"], row["provider"], row["effective_provider"], row["status"], nodes, row["error"])
+        kernels = row.get("kernels")
+        kernels = kernels if isinstance(kernels, str) else ""
+        key = (row["model"], row["provider"], row["effective_provider"], row["status"], nodes, row["error"], kernels)
         line = lines.setdefault(
             key,
             {
                 "model": row["model"],
                 "asked": row["provider"],
                 "ran": row["effective_provider"] or row["status"],
+                "kernels": kernels or "none",
                 "told": nodes or row["error"],
                 "blocks": 0,
             },
         )
         line["blocks"] += 1
-    columns = {"asked": "Asked for", "ran": "Ran on", "model": "Model", "told": "Nodes, or why not", "blocks": "Blocks"}
-    return table(columns, list(lines.values()))
+    columns = {"asked": "Asked for", "ran": "Ran on", "model": "Model", "kernels": "Own kernels"}
+    return table({**columns, "told": "Nodes, or why not", "blocks": "Blocks"}, list(lines.values()))
 
 
 def providers_answer(evidence: Evidence) -> Answer:

@@ -248,6 +248,15 @@ class TestProviders:
         page = provider_charts.ran_table(rows).text
         assert "CPUExecutionProvider 1\u202f500" in page and "CoreML is not part" in page
 
+    def test_the_instruction_set_of_compiled_kernels_is_told(self) -> None:
+        made = block(as_reference(cell()))
+        assert made.result.model is not None
+        model = dataclasses.replace(made.result.model, kernels="avx512-vnni")
+        page = provider_charts.ran_table(
+            evidence_of([dataclasses.replace(made, result=dataclasses.replace(made.result, model=model))])
+        ).text
+        assert "avx512-vnni" in page
+
     def test_its_answer_ranks_and_names_what_is_missing(self, rows: Evidence) -> None:
         page = answered(provider_charts.providers_answer(rows))
         assert "cpu, 2 threads does the least work" in page and "cpu, 1 thread does 2.00 times as much" in page
