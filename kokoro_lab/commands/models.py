@@ -240,7 +240,12 @@ def _verify_quality(name: str, against: str, as_json: bool) -> None:
     if not any(entry.key == "kokoro_lab.architecture" for entry in model.metadata_props):
         _verify_foreign(file, model, against, as_json)
         return
-    source = (read_record(file.path) or {}).get("source", {}).get("name", "")
+    made_of = (read_record(file.path) or {}).get("source", {})
+    source = made_of.get("name", "")
+    if not against and "precision" in made_of:
+        raise InputError(
+            f"{name} was imported from {source} and proved then; verify that file, or name a reference with --against"
+        )
     if not (against or source):
         raise InputError(f"{name} has no record of what it was made of; name its reference with --against")
     reference = resolve(against or source, notice=notice)

@@ -16,7 +16,7 @@ from kokoro_lab.models.graph import build
 from kokoro_lab.models.importer import Recovered, recover
 from kokoro_lab.models.kernel_rewrite import save_apart, uses_kernels
 from kokoro_lab.models.onnxfile import read_onnx
-from kokoro_lab.models.published import published_models
+from kokoro_lab.models.published import published_name
 from kokoro_lab.models.recipes import apply, load_recipe, static_convolutions
 from kokoro_lab.models.records import data_path, file_bytes, file_sum, write_record, written_whole
 from kokoro_lab.variants.calibrate import calibrate
@@ -82,14 +82,13 @@ def adopt(
         if not proof.holds:
             raise ModelError(f"{path.name} was not imported, the rebuilt graph differs: {'; '.join(proof.faults)}")
     sha256 = file_sum(path)
-    known = published_models().get(sha256)
     file = install(
         rebuilt,
         stem,
         weights="imported",
         architecture="full",
         precision="fp32",
-        source={"name": known.name if known else path.name, "sha256": sha256, "precision": recovered.precision},
+        source={"name": published_name(sha256) or path.name, "sha256": sha256, "precision": recovered.precision},
         unread=list(recovered.unread),
         proof=None if proof is None else {"noisy_db": proof.noisy_db, "noiseless_db": proof.noiseless_db},
     )

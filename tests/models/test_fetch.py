@@ -14,7 +14,7 @@ from misbehaving import Server, serving
 from kokoro_lab.errors import ModelError, ModelNotFoundError
 from kokoro_lab.models.catalog import models_folder, resolve
 from kokoro_lab.models.fetch import download, fetch, fetch_voices, mirrored, part_path
-from kokoro_lab.models.published import PublishedFile, published_files
+from kokoro_lab.models.published import PublishedFile, published_files, published_name
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
 FILE = PublishedFile(
@@ -180,3 +180,9 @@ def test_every_published_file_has_a_size_and_a_sum() -> None:
     assert len(files) >= 16
     assert all(file.bytes > 500_000 and len(file.sha256) == 64 for file in files)
     assert len({file.sha256 for file in files}) == len(files)
+
+
+def test_a_file_is_known_by_its_sum_even_where_nobody_told_its_size() -> None:
+    assert published_name("496dba118d1a58f5f3db2efc88dbdc216e0483fc89fe6e47ee1f2c53f18ad1e4") == "kokoro-v1_0.pth"
+    assert published_name(published_files("models")[0].sha256) == published_files("models")[0].name
+    assert published_name("0" * 64) is None

@@ -122,3 +122,5 @@ def test_verify_finds_the_import_of_a_file_by_its_sum(
     install(build(TINY, seeded_state(TINY, 4)), "other", weights="imported", architecture="tiny", precision="fp32")
     code, wrong = _told(capsys, "models", "verify", str(path), "--against", "other")
     assert (code, wrong["verdict"]) == (1, "different")
+    assert run(["models", "verify", "mine"]) == 2
+    assert "proved then" in capsys.readouterr().err
