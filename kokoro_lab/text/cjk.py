@@ -39,7 +39,15 @@ class CjkPhonemizer:
                 self._g2p = ZHG2P()
         except ImportError as error:
             name = {"ja": "Japanese", "zh": "Mandarin"}[lang]
-            raise LanguageError(f"{name} needs the package {error.name}; install misaki[{lang}]") from error
+            extra = "" if lang == "zh" else ", and unidic-lite for its dictionary"
+            raise LanguageError(
+                f"{name} needs the package {error.name}; pip install 'misaki[{lang}]'{extra}"
+            ) from error
+        except RuntimeError as error:  # fugashi's, for unidic comes without its dictionary
+            raise LanguageError(
+                "Japanese needs a dictionary; pip install unidic-lite and pip uninstall unidic, or run "
+                "`python -m unidic download`"
+            ) from error
         logging.getLogger("jieba").setLevel(logging.WARNING)  # it tells of its dictionary on standard error
 
     def phonemize(self, text: str) -> Phonemized:

@@ -223,11 +223,26 @@ class _Reader:
 
     def said(self, attributes: dict[str, str], text: str) -> str:
         kind = attributes.get("interpret-as", "")
-        if not self.english and kind not in {"characters", "spell-out"}:
-            self.fail(f"say-as {kind!r} is read in English only; in {self.lang} use characters")
-        if not self.english:
+        return self.said_in_english(kind, text) if self.english else self.said_abroad(kind, text)
+
+    def said_abroad(self, kind: str, text: str) -> str:
+        """In other languages digits are left to whoever phonemises them; only order and groups are made here."""
+        if kind in {"characters", "spell-out", "digits"}:
             return " ".join(text.replace(" ", ""))
-        return self.said_in_english(kind, text)
+        if kind == "telephone":
+            return ", ".join(" ".join(group) for group in re.findall(r"\d+", text))
+        if kind not in {"cardinal", "number", "year", "ordinal"}:
+            kinds = "characters, digits, cardinal, ordinal, year, telephone"
+            self.fail(f"say-as {kind!r} is read in English only; in {self.lang} use one of {kinds}")
+        number = self.whole_number(kind, text)
+        if kind != "ordinal":
+            return str(number)
+        from num2words import num2words
+
+        try:
+            return str(num2words(number, lang=self.lang.replace("-br", "_BR").removesuffix("-fr"), to="ordinal"))
+        except (NotImplementedError, OverflowError, ValueError):
+            self.fail(f"say-as 'ordinal' is not known in {self.lang}; write the word")
 
     def said_in_english(self, kind: str, text: str) -> str:
         british = self.lang == "en-gb"
@@ -242,7 +257,10 @@ class _Reader:
         if kind not in {"cardinal", "number", "ordinal", "year"}:
             kinds = "characters, digits, cardinal, ordinal, year, date, time, currency, telephone, fraction"
             self.fail(f"say-as {kind!r} is not supported; use one of {kinds}")
-        number = text.replace(",", "").replace(" ", "")
+        return {"ordinal": ordinal, "year": year}.get(kind, cardinal)(self.whole_number(kind, text), british=british)
+
+    def whole_number(self, kind: str, text: str) -> int:
+        number = re.sub(r"[ ,.]" if not self.english else "[ ,]", "", text)
         if not re.fullmatch(r"[0-9]{1,18}", number):
             self.fail(f"{text!r} is no whole number, which say-as {kind!r} needs")
-        return {"ordinal": ordinal, "year": year}.get(kind, cardinal)(int(number), british=british)
+        return int(number)

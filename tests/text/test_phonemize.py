@@ -3,10 +3,12 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 
 import pytest
 
 from kokoro_lab.errors import InputError, LanguageError
+from kokoro_lab.text.cjk import CjkPhonemizer
 from kokoro_lab.text.languages import LANGUAGES, canonical_language, language_of_voice
 from kokoro_lab.text.lexicon import Lexicon, load_lexicon, project_lexicon
 from kokoro_lab.text.normalize import spoken
@@ -34,6 +36,7 @@ def paths(text, lang="en-us"):
     return {word.text: word.path for word in phonemizer_for(lang).phonemize(text).words}
 
 
+@pytest.mark.filterwarnings("ignore:open_text is deprecated")  # misaki reads its Japanese tables so
 @pytest.mark.parametrize("letter", LANGUAGES)
 def test_every_language_letter_is_phonemised_or_names_what_is_missing(letter):
     lang = canonical_language(letter)
@@ -171,3 +174,69 @@ def test_a_lexicon_names_the_line_that_is_wrong(tmp_path, line):
 def test_the_projects_lexicon_is_sayable(lang):
     for phonemes in project_lexicon(lang).entries.values():
         assert load_vocabulary().encode(phonemes)[1] == ""
+
+
+@pytest.mark.filterwarnings("ignore:open_text is deprecated")  # misaki reads its Japanese tables so
+@pytest.mark.parametrize(
+    ("lang", "text", "phonemes"),
+    [
+        ("zh", "2024年, 你好。", "ɚ↘li↗ŋɚ↘ sɨ↘njɛ↗n"),
+        ("ja", "猫が25匹います。", "neko ɡa ɲiʥɨːɡo"),
+    ],
+)
+def test_numbers_between_chinese_characters_and_kana_are_read_in_their_language(lang, text, phonemes):
+    try:
+        phonemizer = phonemizer_for(lang)
+    except LanguageError as error:
+        pytest.skip(error.message)
+    said = phonemizer.phonemize(spoken(text, lang))
+    assert said.phonemes.startswith(phonemes)
+    assert load_vocabulary().encode(said.phonemes)[1] == ""
+    assert {word.path for word in said.words} == {"package"}
+
+
+def test_a_dictionary_that_is_missing_is_named(monkeypatch):
+    module = ModuleType("misaki.ja")
+
+    def broken():
+        raise RuntimeError("Failed initializing MeCab.")
+
+    module.JAG2P = broken
+    monkeypatch.setitem(sys.modules, "misaki.ja", module)
+    with pytest.raises(LanguageError, match="pip install unidic-lite"):
+        CjkPhonemizer("ja")
+
+
+PACKAGE = """
+from pathlib import Path
+from spacy.util import load_model_from_path
+def load(**overrides):
+    return load_model_from_path(Path(__file__).parent / "model", **overrides)
+"""
+TAGGED = """
+import sys
+import spacy
+from spacy.training import Example
+nlp = spacy.blank("en")
+nlp.add_pipe("tok2vec")
+nlp.add_pipe("tagger").add_label("VB")
+nlp.initialize(lambda: [Example.from_dict(nlp.make_doc("record it"), {"tags": ["VB", "VB"]})])
+nlp.to_disk(sys.argv[1] + "/en_core_web_sm/model")
+sys.path.insert(0, sys.argv[1])
+from kokoro_lab.text.english import tagger_in_use
+from kokoro_lab.text.phonemize import phonemizer_for
+print(tagger_in_use(), phonemizer_for("en-us").phonemize("A record, $3.50.").phonemes)
+"""
+
+
+def test_the_installed_model_tags_when_there_is_one(tmp_path):
+    """A tagger that knows verbs only stands for en_core_web_sm, so that the path through spaCy is walked."""
+    (tmp_path / "en_core_web_sm").mkdir()
+    (tmp_path / "en_core_web_sm" / "__init__.py").write_text(PACKAGE)
+    (tmp_path / "en_core_web_sm-3.8.0.dist-info").mkdir()
+    (tmp_path / "en_core_web_sm-3.8.0.dist-info" / "METADATA").write_text("Name: en_core_web_sm\nVersion: 3.8.0\n")
+    done = subprocess.run([sys.executable, "-c", TAGGED, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    tagger, _, phonemes = done.stdout.strip().partition(" ")
+    assert tagger == "en_core_web_sm"
+    assert "ɹəkˈɔɹd" in phonemes  # the verb, as the tagger has it; the rules say that it is a noun

@@ -128,6 +128,30 @@ def test_markup_reaches_the_segments():
     assert next(segments(document, markup="none")).text.startswith("<speak>")
 
 
+@pytest.mark.parametrize(
+    ("lang", "kind", "written", "said"),
+    [
+        ("es", "cardinal", "1.234", "1234"),
+        ("it", "ordinal", "3", "terzo"),
+        ("pt-br", "ordinal", "3", "terceiro"),
+        ("fr-fr", "ordinal", "3", "troisième"),
+        ("hi", "digits", "204", "2 0 4"),
+        ("es", "telephone", "12 34", "1 2, 3 4"),
+    ],
+)
+def test_say_as_leaves_digits_of_other_languages_to_their_phonemiser(lang, kind, written, said):
+    document = f'<speak><say-as interpret-as="{kind}">{written}</say-as></speak>'
+    assert [segment.text for segment in segments(document, lang)] == [said]
+
+
+@pytest.mark.parametrize(
+    ("lang", "kind", "word"), [("es", "date", "English only"), ("hi", "ordinal", "not known in hi")]
+)
+def test_say_as_refuses_what_a_language_does_not_have(lang, kind, word):
+    with pytest.raises(InputError, match=word):
+        list(segments(f'<speak><say-as interpret-as="{kind}">3</say-as></speak>', lang))
+
+
 def test_a_break_before_the_first_word_leads_it():
     document = '<speak><p><break time="300ms"/> <break time="200ms"/>Hello. There.</p></speak>'
     assert [(one.text, one.lead_s) for one in segments(document)] == [("Hello.", 0.5), ("There.", 0.0)]
