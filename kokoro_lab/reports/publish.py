@@ -38,10 +38,15 @@ from kokoro_lab.reports.kept import kept_verdicts
 from kokoro_lab.reports.resolve import resolve_all
 from kokoro_lab.store.places import Results
 
-__all__ = ["MOST_BYTES", "Change", "against", "publish", "published_folders", "scrubbed"]
+__all__ = ["MOST_BYTES", "Change", "against", "publish", "published_folders", "scrubbed", "with_fewer_clips"]
 
 MOST_BYTES = 1_000_000
 MANIFEST = "manifest.json"
+MANIFEST_BYTES = 10_000
+"""Room that is left for the manifest."""
+PLAYER = re.compile(r'<audio [^>]*src="data:audio/ogg;base64,[^"]*"[^>]*></audio>')
+REFERENCE = "the reference of this text"
+NOT_KEPT = '<span class="kl-length">the recording is not in the published report</span>'
 FIGURES = ("total_ms", "ttfa_ms", "rtf", "rss_mb")
 KEY = ("text_preset", "label", "state", "model", "environment", "delivery", "arrivals")
 """What a block is a block of, from one report to the next."""
@@ -62,7 +67,9 @@ def publish(results: Path, run_id: str, folder: Path) -> Path:
     rendered = places.reports / evidence.run_id
     if not (rendered / "index.html").is_file():
         raise NothingMeasuredError(f"Run {evidence.run_id} has no report yet: `kokoro-lab report` renders it.")
-    files = {"index.html": (rendered / "index.html").read_text(encoding="utf-8"), **_tables(evidence)}
+    files = _tables(evidence)
+    room = MOST_BYTES - MANIFEST_BYTES - sum(len(text.encode()) for text in files.values())
+    files["index.html"] = with_fewer_clips((rendered / "index.html").read_text(encoding="utf-8"), room)
     others = (path for path in rendered.glob("*.html") if path.name not in files)
     pages = {path.name: path.read_text(encoding="utf-8") for path in others}
     kept = _that_fit(files, pages)
@@ -157,9 +164,19 @@ def scrubbed(text: str) -> str:
     return text
 
 
+def with_fewer_clips(page: str, most: int) -> str:
+    """The page with as many of its clips as fit into `most` bytes; those of the references go last."""
+    players = [found[0] for found in PLAYER.finditer(page)]
+    for player in sorted(reversed(players), key=lambda one: REFERENCE in one):
+        if len(page.encode()) <= most:
+            break
+        page = page.replace(player, NOT_KEPT, 1)
+    return page
+
+
 def _that_fit(files: Mapping[str, str], pages: Mapping[str, str]) -> dict[str, str]:
     """The pages that can be kept beside the files, the smallest first."""
-    room = MOST_BYTES - sum(len(text.encode()) for text in files.values()) - 10_000  # the manifest's
+    room = MOST_BYTES - sum(len(text.encode()) for text in files.values()) - MANIFEST_BYTES
     kept = {}
     for name, text in sorted(pages.items(), key=lambda item: len(item[1])):
         room -= len(text.encode())

@@ -16,7 +16,15 @@ import pytest
 from kokoro_lab.errors import InputError, NothingMeasuredError
 from kokoro_lab.paths import ROOT
 from kokoro_lab.reports.evidence import Evidence
-from kokoro_lab.reports.publish import COMMON_USERS, MOST_BYTES, against, publish, published_folders, scrubbed
+from kokoro_lab.reports.publish import (
+    COMMON_USERS,
+    MOST_BYTES,
+    against,
+    publish,
+    published_folders,
+    scrubbed,
+    with_fewer_clips,
+)
 
 PAGE = '<h1>Report</h1><a href="providers.html">providers</a> <a href="soak.html">soak</a> {home}'
 
@@ -63,6 +71,15 @@ def test_a_notebook_that_does_not_fit_is_left_out_with_its_link(kept: Path) -> N
     page = (kept / "index.html").read_text(encoding="utf-8")
     assert (kept / "providers.html").is_file() and 'href="providers.html"' in page
     assert not (kept / "soak.html").exists() and "soak.html" not in page and "soak" in page
+
+
+def test_clips_are_left_out_until_a_page_fits_and_those_of_references_last() -> None:
+    player = '<audio controls aria-label="{}" src="data:audio/ogg;base64,' + "A" * 1000 + '"></audio>'
+    page = player.format("short: the reference of this text") + player.format("one") + player.format("two")
+    assert with_fewer_clips(page, 10_000) == page
+    assert "two" not in with_fewer_clips(page, 2600) and "one" in with_fewer_clips(page, 2600)
+    fewest = with_fewer_clips(page, 1400)
+    assert "the reference of this text" in fewest and fewest.count("is not in the published report") == 2
 
 
 def test_names_of_home_and_checkout_are_not_kept(kept: Path) -> None:
