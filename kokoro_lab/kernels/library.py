@@ -29,8 +29,9 @@ NEEDED_FLAGS = {"vnni": V4_FLAGS | {"avx512_vnni"}, "v4": V4_FLAGS, "v3": V3_FLA
 """What /proc/cpuinfo must list for each x86-64 library."""
 
 SPEEDS = {"vnni": 1.6, "v4": 1.6, "v3": 1.1, "base": 0.63}
-"""Instruction set -> least speed of `kernels-fp32` at 1, 4, 16 and 50 tokens, times the plain graph's, on one thread of a
-Zen 5, where onnxruntime's own convolutions use AVX-512. Less than 1 is never chosen unasked. NEON was not measured."""
+"""Instruction set -> least speed of `kernels-fp32` at 1, 4, 16 and 50 tokens, times the plain graph's, on one thread
+of a Zen 5, where onnxruntime's own convolutions use AVX-512. Less than 1 is never chosen unasked. NEON has no figure.
+"""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,10 @@
 // Products of 16-bit integers, two a lane: x86 has had an instruction for the sum of such a pair in every width, and
 // with VNNI one that adds it to a sum as well.
 //
+// bfloat16 operands gain nothing over them: Zen 5 issues vdpbf16ps, vpdpwssd and fused multiplications at one rate (4.0
+// billion a second of each), so both halve the products' time, and rounding what enters the products to bfloat16 left
+// 20.0 dB after the source at 16 tokens, where 16-bit integers leave 42.9.
+//
 // Each point of a task's transformed inputs has a scale of its own, each column of a point's weights another, chosen so
 // that no sum can leave 32 bits: the largest input times the sum of a column's magnitudes fits.
 #pragma once
