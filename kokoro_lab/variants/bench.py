@@ -30,7 +30,7 @@ CALLS = {16: (4, 3), 50: (3, 3), 150: (2, 2), 400: (2, 1)}
 """Tokens -> timed calls and most warm-up calls of a block: a block of 400 tokens should not take a minute."""
 ALLOWANCE = 0.97  # of a bar on speed, which the lower end of the interval must reach
 Settings = tuple[tuple[str, Scalar], ...]
-PLAIN: Settings = (("arena_shrink", False), ("memory_pattern", True))
+PLAIN: Settings = (("arena_shrink", False), ("memory_pattern", True), ("memory_reuse", True))
 """What onnxruntime does with a file when nothing is set, and our engine does not."""
 OURS: Settings = (("preoptimized", True),)
 """Candidates are opened as our engine opens them: by their pre-optimised file where `models optimize` made one."""
