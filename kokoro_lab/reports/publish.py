@@ -45,6 +45,7 @@ MANIFEST = "manifest.json"
 MANIFEST_BYTES = 10_000
 """Room that is left for the manifest."""
 PLAYER = re.compile(r'<audio [^>]*src="data:audio/ogg;base64,[^"]*"[^>]*></audio>')
+RECORDING = re.compile(r'(base64,[^"]*)')
 REFERENCE = "the reference of this text"
 NOT_KEPT = '<span class="kl-length">the recording is not in the published report</span>'
 FIGURES = ("total_ms", "ttfa_ms", "rtf", "rss_mb")
@@ -155,11 +156,15 @@ def against(published: Path, now: Evidence | Path, figures: Sequence[str] = ("to
 
 
 def scrubbed(text: str) -> str:
-    """The text with the checkout, the home folder, the user and the host named by what they are."""
+    """The text with the checkout, the home folder, the user and the host named by what they are; recordings as is."""
+    return "".join(part if part.startswith("base64,") else _without_names(part) for part in RECORDING.split(text))
+
+
+def _without_names(text: str) -> str:
     for path, word in ((str(ROOT), "."), (str(Path.home()), "~")):
         text = re.sub(rf"{re.escape(path)}(?![\w-])", word, text)
     for name, word in ((getpass.getuser(), "user"), (platform.node(), "host")):
-        if len(name) > 2 and name.lower() not in COMMON_USERS | {"localhost"}:
+        if name and name.lower() not in COMMON_USERS | {"localhost"}:
             text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", word, text)
     return text
 
@@ -167,7 +172,7 @@ def scrubbed(text: str) -> str:
 def with_fewer_clips(page: str, most: int) -> str:
     """The page with as many of its clips as fit into `most` bytes; those of the references go last."""
     players = [found[0] for found in PLAYER.finditer(page)]
-    for player in sorted(reversed(players), key=lambda one: REFERENCE in one):
+    for _, player in sorted(enumerate(players), key=lambda item: (REFERENCE in item[1], -item[0])):
         if len(page.encode()) <= most:
             break
         page = page.replace(player, NOT_KEPT, 1)

@@ -85,13 +85,15 @@ def test_clips_are_left_out_until_a_page_fits_and_those_of_references_last() -> 
 def test_names_of_home_and_checkout_are_not_kept(kept: Path) -> None:
     assert "~/models" in (kept / "index.html").read_text(encoding="utf-8")
     assert scrubbed(f"{ROOT}/results") == "./results"
+    clip = f'src="data:audio/ogg;base64,AA{Path.home()}/A"'
+    assert scrubbed(clip) == clip, "letters of a recording that happen to spell a name"
 
 
 def test_no_published_report_names_a_host_a_user_or_a_home(kept: Path) -> None:
     names = {str(Path.home()), str(ROOT), platform.node(), getpass.getuser()} - COMMON_USERS - {"localhost", ""}
     folders = [kept, *published_folders(ROOT / "results" / "published")]
     for path in (file for folder in folders for file in folder.iterdir()):
-        text = path.read_text(encoding="utf-8")
+        text = re.sub(r'base64,[^"]*', "", path.read_text(encoding="utf-8"))
         for name in names:
             assert not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text), f"{path} names {name}"
         assert not re.search(r"/(home|Users)/\w", text), path
