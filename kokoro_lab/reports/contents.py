@@ -34,7 +34,7 @@ def contents(folder: Path | None = None) -> list[Asked]:
             continue
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         heading, _, below = "".join(cells[0]["source"]).partition("\n")
-        first = below.strip().split(". ")[0].rstrip(".")
+        first = below.strip().split(". ")[0].rstrip(".").replace("`", "")
         found.append(Asked(path.stem, heading.removeprefix("# ").strip(), f"{first}." if first else ""))
     return found
 
