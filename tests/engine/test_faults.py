@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,8 @@ from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.engine import Engine
 from kokoro_lab.engine.loading import load_parts
 from kokoro_lab.engine.reader import Reader
-from kokoro_lab.errors import EmptyTextError, InferenceError, ModelNotFoundError, PhonemizeError
+from kokoro_lab.errors import EmptyTextError, InferenceError, ModelNotFoundError, PhonemizeError, ProviderError
+from kokoro_lab.runtime import opening
 from kokoro_lab.text.phonemize import Phonemized, phonemizer_for
 
 
@@ -88,6 +91,26 @@ def test_a_model_that_vanishes_matters_at_the_next_load_only(tmp_path: Path) -> 
         assert engine.synthesize("All is well.").duration_s > 0
     with pytest.raises(ModelNotFoundError):
         Engine.load(config)
+
+
+def test_a_provider_that_does_not_start_is_a_named_error_or_the_fallback_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = opening._create
+
+    def failing(*given: Any) -> Any:
+        if len(given[-1]) > 1:  # the provider asked for, and the CPU behind it
+            raise RuntimeError("scripted: no device")
+        return create(*given)
+
+    monkeypatch.setattr(opening, "require", lambda _: None)
+    monkeypatch.setattr(opening, "_create", failing)
+    config = EngineConfig(model=str(contract_model(tmp_path).path), provider="cuda")
+    with pytest.raises(ProviderError, match="no device"):
+        Engine.load(config)
+    with Engine.load(replace(config, provider_fallback=True)) as engine:
+        assert engine.status().provider.status == "unavailable"
+        assert engine.synthesize("All is well.").duration_s > 0
 
 
 def test_a_model_that_fails_on_one_text_speaks_the_next(tmp_path: Path) -> None:
