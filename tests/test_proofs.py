@@ -63,9 +63,7 @@ def test_an_unknown_proof_is_named(results: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
-def test_a_real_placebo_is_seen_through(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_real_placebo_is_seen_through(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KOKORO_LAB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("KOKORO_LAB_LOCK", str(tmp_path / "lock"))
     assert proofs.main(["placebo", "--run-id", "r"]) == 0

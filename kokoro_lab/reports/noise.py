@@ -35,9 +35,7 @@ class NoiseLine:
 def noise_lines(evidence: Evidence, metric: str = "total_ms") -> list[NoiseLine]:
     """One line a text, by length: as the sweep kept it, else from the blocks."""
     kept: dict[str, Kept] = {}
-    for one in kept_verdicts(
-        evidence, ("noise",), metric
-    ):  # one a notebook: the surest counts
+    for one in kept_verdicts(evidence, ("noise",), metric):  # one a notebook: the surest counts
         known = one.details.get("floor") is not None and one.details["text"] == one.text_preset
         if known and one.details["pairs"] >= (kept[one.text_preset].details["pairs"] if one.text_preset in kept else 0):
             kept[one.text_preset] = one
