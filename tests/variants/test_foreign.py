@@ -104,6 +104,7 @@ def _told(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
     return code, json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_verify_finds_the_import_of_a_file_by_its_sum(
     home: Path, whole: onnx.ModelProto, capsys: pytest.CaptureFixture[str]
 ) -> None:
