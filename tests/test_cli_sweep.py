@@ -149,8 +149,8 @@ def test_a_notebook_that_fails_leaves_its_half_executed_copy_and_rows_that_say_s
     assert row["status"] == "error" and "completed no call" in row["error"]
     notebook = nbformat.read(lab.executed, as_version=4)
     kinds = {cell["id"]: {output["output_type"] for output in cell.get("outputs", [])} for cell in notebook.cells}
-    assert kinds["measuring"] and "error" in kinds["ran"]
-    assert kinds["ttfa"] == kinds["answer"] == set(), "what comes after it was not executed"
+    assert "error" in kinds["measuring"], "the cell that looks for rows to show finds none"
+    assert kinds["ran"] == kinds["ttfa"] == kinds["answer"] == set(), "what comes after it was not executed"
 
 
 def test_a_sweep_of_a_model_that_is_missing_does_not_start(lab: Lab) -> None:
