@@ -55,8 +55,9 @@ def _assemble(
         noise.declare(g)
     for stage in stages:
         stage.add(g, arch)
-        for name in set(stage.outputs) - set(outputs):
-            g.boundary(name, table[name].dtype, table[name].shape)
+        for name in stage.outputs:
+            if name not in outputs:
+                g.boundary(name, table[name].dtype, table[name].shape)
     for name in outputs:
         g.output(name, table[name].dtype, table[name].shape)
     named = {"kokoro_lab.architecture": arch.name, **metadata}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -54,6 +57,25 @@ def test_every_parameter_but_the_unread_ones_is_in_the_graph(tiny: onnx.ModelPro
     held = {tensor.name for tensor in tiny.graph.initializer}
     assert set(fold(state)) <= held
     assert not held & set(UNREAD_PARAMETERS)
+
+
+def test_every_process_makes_the_same_bytes() -> None:
+    made = (
+        "import hashlib; from kokoro_lab.models.architecture import TINY; from kokoro_lab.models.graph import build;"
+        "from kokoro_lab.models.weights import seeded_state;"
+        "print(hashlib.sha256(build(TINY, seeded_state(TINY, 1)).SerializeToString(deterministic=True)).hexdigest())"
+    )
+    sums = {
+        subprocess.run(
+            [sys.executable, "-c", made],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(sums) == 1
 
 
 def test_three_inputs_are_required_and_two_may_be_fed(tiny: onnx.ModelProto) -> None:
