@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kokoro_lab.reports.claims import Claim
 from kokoro_lab.reports.evidence import Evidence
 from kokoro_lab.reports.intervals import Interval
 from kokoro_lab.reports.resolve import Resolution, Verdict
@@ -203,10 +204,14 @@ def _tiles(evidence: Evidence, resolutions: Sequence[Resolution]) -> list[Tile]:
     tiles = []
     for claim_id, name in KEY_CLAIMS.items():
         resolution = by_id.get(claim_id)
-        figure = None if resolution is None else _shown(evidence, resolution)
-        if resolution is None or figure is None:
+        if resolution is None:
             continue
-        claim, measured = resolution.claim, figure.measured
+        claim, measured, verdict = resolution.claim, resolution.measured, str(resolution.verdict)
+        if measured is None:
+            lowest = _lowest(evidence, claim)
+            if lowest is None:
+                continue
+            measured, verdict = lowest.measured, f"not ranked: {lowest.note}" if lowest.note else verdict
         unit = "s" if claim.unit == "s/s" else claim.unit
         reach = "one block, no interval"
         if measured.low is not None and measured.high is not None:
@@ -217,20 +222,19 @@ def _tiles(evidence: Evidence, resolutions: Sequence[Resolution]) -> list[Tile]:
                 value=f"{number(measured.median)} {unit}",
                 interval=reach,
                 stated=claim.stated,
-                verdict=resolution.verdict if not figure.note else f"not ranked: {figure.note}",
+                verdict=verdict,
                 gap=gap_words(resolution.gap),
             )
         )
     return tiles
 
 
-def _shown(evidence: Evidence, resolution: Resolution) -> CellFigure | None:
-    """The cell that the claim was held against; failing that, the lowest one, which then carries its note."""
-    filters = resolution.claim.resolve.rows or {}
+def _lowest(evidence: Evidence, claim: Claim) -> CellFigure | None:
+    """Of a claim that no row may stand for, the lowest cell with its text and state, and what is the matter with it."""
+    filters = claim.resolve.rows or {}
     figures = [
         figure
-        for figure in cell_figures(evidence, resolution.claim.metric, state=str(filters.get("state", "warm")))
+        for figure in cell_figures(evidence, claim.metric, state=str(filters.get("state", "warm")))
         if figure.text_preset == filters.get("text_preset", figure.text_preset)
     ]
-    ranked = [figure for figure in figures if figure.ranked == "equivalent"]
-    return min(ranked or figures, key=lambda figure: (figure.measured.median, figure.label), default=None)
+    return min(figures, key=lambda figure: (figure.measured.median, figure.label), default=None)

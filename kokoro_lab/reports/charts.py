@@ -48,7 +48,7 @@ def ttfa_figure(evidence: Evidence, bars: dict[str, float] | None = None) -> Fig
 def rtf_figure(evidence: Evidence) -> Figure:
     """Real-time factor of every warm cell."""
     figures = _present(cell_figures(evidence, "rtf"), "real-time factor")
-    medians = [figure.measured.median for figure in figures]
+    medians = [figure.measured.median for figure in [one for one in figures if one.ranked] or figures]
     title = f"One second of speech takes {number(min(medians))} to {number(max(medians))} s of work"
     return dots(figures, block_points(evidence, "rtf"), title, "work for one second of speech, s", "s")
 

@@ -21,7 +21,7 @@ from kokoro_lab.paths import ROOT
 from kokoro_lab.reports.derived import derived, kept_audio
 from kokoro_lab.store.store import Store
 
-__all__ = ["Evidence", "cell_label", "chosen", "matching", "plain"]
+__all__ = ["Evidence", "cell_label", "chosen", "kept_speech", "matching", "plain"]
 
 DEFAULTS = {
     "graph_level": "all",
@@ -196,6 +196,10 @@ USUAL: Mapping[str, Any] = {
 """Levels that are meant where none is named."""
 
 
+KEEPS_SPEECH = ("audio_cache_mb", "primer_cache")
+"""Settings of the engine that keep speech, whole or its first segment, for the next call with the same text."""
+
+
 def chosen(frame: pd.DataFrame, filters: Mapping[str, Any]) -> pd.DataFrame:
     """Rows that match the filters, at the usual level of every factor that they do not name."""
     return matching(frame, {**USUAL, **filters})
@@ -205,6 +209,12 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of our own engine with its default settings, called one at a time: no peer, no load, no cache."""
     usual = (frame["environment"] == "") & (frame["arrivals"] == "")
     return frame[usual & ~frame["engine_settings"].map(bool)]
+
+
+def kept_speech(frame: pd.DataFrame) -> pd.Series:
+    """Rows of warm cells with a cache that keeps speech: it answers their repeats, and nothing is computed."""
+    keeps = frame["engine_settings"].map(lambda settings: any(settings.get(name) for name in KEEPS_SPEECH))
+    return keeps.astype(bool) & (frame["state"] == "warm")
 
 
 def cell_label(row: Mapping[str, Any]) -> str:

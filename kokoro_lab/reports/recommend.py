@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kokoro_lab.reports.bound import Bound
-from kokoro_lab.reports.evidence import Evidence, matching, recipe_names
+from kokoro_lab.reports.evidence import Evidence, kept_speech, matching, recipe_names
 from kokoro_lab.reports.intervals import Interval, by_block, interval, ratio
-from kokoro_lab.reports.kept import kept_verdicts
+from kokoro_lab.reports.kept import Kept, kept_verdicts
 from kokoro_lab.reports.summary import number, spread
 
 __all__ = ["Advice", "advice", "next_steps", "placebo_lines"]
@@ -51,7 +51,7 @@ def next_steps(evidence: Evidence, found: Sequence[Bound]) -> list[str]:
     steps = []
     undecided = [
         one
-        for one in kept_verdicts(evidence, ("cell",), "rtf")
+        for one in _synthesised(evidence, "rtf")
         if one.verdict == "inconclusive" and one.ratio is not None and one.ratio.median < 1
     ]
     for one in sorted(undecided, key=lambda item: item.ratio.median if item.ratio else 1.0)[: MOST - 2]:
@@ -81,9 +81,15 @@ def placebo_lines(evidence: Evidence) -> list[str]:
     return sorted({one.reason for one in kept_verdicts(evidence, ("placebo",))})
 
 
+def _synthesised(evidence: Evidence, metric: str) -> list[Kept]:
+    """The verdicts on cells whose speech was computed; what a cache saves is no setting of synthesis."""
+    answered = set(evidence.cells.loc[kept_speech(evidence.cells), "cell_id"])
+    return [one for one in kept_verdicts(evidence, ("cell",), metric) if one.candidate_cell not in answered]
+
+
 def _time(evidence: Evidence, goal: str, metric: str, unit: str) -> list[Advice]:
     lines = []
-    verdicts = [one for one in kept_verdicts(evidence, ("cell",), metric) if not one.candidate.endswith("cold")]
+    verdicts = [one for one in _synthesised(evidence, metric) if not one.candidate.endswith("cold")]
     values = matching(evidence.values(metric), {"ranked": "equivalent", "state": "warm"})
     texts = dict.fromkeys((one.text_preset, one.characters) for one in verdicts if one.ratio is not None)
     for text, characters in texts:

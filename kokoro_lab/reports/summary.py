@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from kokoro_lab.reports.evidence import Evidence, matching
+from kokoro_lab.reports.evidence import Evidence, kept_speech, matching
 from kokoro_lab.reports.intervals import Interval, by_block, interval
 
 __all__ = ["NARROW_SPACE", "CellFigure", "best", "block_points", "cell_figure", "cell_figures", "number", "spread"]
@@ -37,10 +37,17 @@ def cell_figures(evidence: Evidence, metric: str, *, state: str = "warm") -> lis
     """Every cell of `state` with a value of `metric`, by length of text, then label.
 
     Undisturbed blocks alone make the interval. Where there is none, the disturbed ones do, and the cell is not ranked.
+    Nor is one that a cache answers: what it gives is not synthesis.
     """
     values = matching(evidence.values(metric), {"state": state})
     values = values[~values["superseded"] & (values["status"] != "unavailable")]
-    figures = [cell_figure(group) for _, group in values.groupby(["text_preset", "characters", "label"], sort=False)]
+    groups = [group for _, group in values.groupby(["text_preset", "characters", "label"], sort=False)]
+    figures = [
+        replace(cell_figure(group), ranked="", note="a cache answers")
+        if kept_speech(group).all()
+        else cell_figure(group)
+        for group in groups
+    ]
     return sorted(figures, key=lambda figure: (figure.characters, figure.text_preset, figure.label))
 
 

@@ -97,6 +97,9 @@ class Session:
         self.contract: Contract = read_contract(
             session.get_inputs(), session.get_outputs(), session.get_overridable_initializers()
         )
+        length = next(port.shape[1] for port in session.get_inputs() if port.name == self.contract.tokens)
+        self.fixed_tokens: int | None = length if isinstance(length, int) else None
+        """Tokens with the two ends that the file takes, where that is a fixed number."""
         self.arena_refusals = 0
         """Calls that needed more memory than `arena_limit_mb`."""
         self._session: Any | None = session
@@ -130,6 +133,11 @@ class Session:
         """
         if not 1 <= len(tokens) <= MAX_TOKENS:
             raise InputError(f"a call takes 1 to {MAX_TOKENS} tokens, not {len(tokens)}; cut the text into segments")
+        if self.fixed_tokens not in (None, len(tokens) + 2):
+            raise InputError(
+                f"this model takes exactly {self.fixed_tokens} tokens a call, the two ends included, not "
+                f"{len(tokens) + 2}; take a model of free length or make one of that length"
+            )
         session = self._live()
         overrides: dict[str, float] = {"seed": seed}
         if noise_scale is not None:

@@ -7,12 +7,16 @@ import re
 from collections.abc import Callable, Sequence
 
 import pytest
-from report_blocks import as_reference, cell, repeated
+from report_blocks import as_reference, block, cell, repeated
 
 from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.measure.cell import Block
+from kokoro_lab.reports.answer import answer
 from kokoro_lab.reports.charts import cold_start_figure, rtf_figure, stages_figure, ttfa_figure
+from kokoro_lab.reports.claims import load_claims
 from kokoro_lab.reports.evidence import Evidence
+from kokoro_lab.reports.resolve import resolve_all
+from kokoro_lab.reports.summary import cell_figures
 from kokoro_lab.reports.theme import DARK, LIGHT, NARROW, SERIES, WIDE, Figure
 
 FIGURES = {
@@ -75,6 +79,22 @@ def test_a_cell_that_is_not_ranked_is_drawn_hollow_and_says_why(
     figure = ttfa_figure(of_blocks(blocks))
     assert "disturbed" in figure.svg(WIDE) and "Hollow diamonds" in figure.note
     assert f'fill="var(--kl-paper, {LIGHT["paper"]})"' in figure.svg(WIDE)
+
+
+def test_what_a_cache_answers_is_shown_and_never_stands_at_the_top(
+    of_blocks: Callable[[Sequence[Block]], Evidence],
+) -> None:
+    kept = cell(engine_settings=(("audio_cache_mb", 64),))
+    evidence = of_blocks([block(of, n, [ms] * 3) for n in range(3) for of, ms in ((cell(), 500.0), (kept, 0.2))])
+    shown = {figure.label: (figure.ranked, figure.note) for figure in cell_figures(evidence, "rtf")}
+    assert sorted(shown.values()) == [("", "a cache answers"), ("equivalent", "")]
+    resolutions = resolve_all(load_claims(), evidence)
+    told = answer(evidence, resolutions)
+    words = " ".join([told.headline, *told.sentences])
+    assert "500 ms" in words and "0.2 ms" not in words and "0.200 ms" not in words
+    (tile,) = [one for one in told.tiles if one.name == "First audio, short text"]
+    assert tile.value == "500 ms" and tile.gap == "5.00 times the bar"
+    assert "0.000" not in rtf_figure(evidence).title
 
 
 def test_parts_add_up_to_the_whole(evidence: Evidence) -> None:

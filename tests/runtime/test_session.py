@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import psutil
 import pytest
 from contract_models import contract_model
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from kokoro_lab.errors import InferenceError, InputError, ModelError, ModelNotFoundError, ProviderError, SettingError
 from kokoro_lab.models.catalog import ModelFile
+from kokoro_lab.models.partition import fixed
 from kokoro_lab.runtime.opening import graph_sum
 from kokoro_lab.runtime.providers import availability
 from kokoro_lab.runtime.session import Cancellation, Session
@@ -184,6 +186,18 @@ def test_a_model_that_fails_while_it_runs_is_an_inference_error_and_the_next_cal
 def test_too_few_or_too_many_tokens_are_refused(session: Session, style: NDArray[np.float32], count: int) -> None:
     with pytest.raises(InputError, match="1 to 510 tokens"):
         session.run([1] * count, style, 1.0)
+
+
+def test_a_model_of_fixed_length_says_what_it_takes(
+    tiny: ModelFile, tmp_path: Path, style: NDArray[np.float32]
+) -> None:
+    path = tmp_path / "fixed.onnx"
+    onnx.save(fixed(onnx.load(tiny.path), {"T": 16}), path)
+    session = Session.open(dataclasses.replace(tiny, path=path))
+    assert session.fixed_tokens == 16
+    assert session.run([5] * 14, style, 1.0).audio.size
+    with pytest.raises(InputError, match="exactly 16 tokens a call, the two ends included, not 22"):
+        session.run(TOKENS, style, 1.0)
 
 
 def test_510_tokens_are_spoken(session: Session, style: NDArray[np.float32]) -> None:
