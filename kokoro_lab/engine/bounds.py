@@ -33,6 +33,7 @@ BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("primer_cache_ttl_s", 0, 10**9),
     ("prewarm_uses", 0, 1000),
     ("memory_watch_s", 0, 3600),
+    ("release_idle_s", 0, 3600),
     ("memory_pressure", 0, 1),
 )
 """Setting, least and greatest value."""

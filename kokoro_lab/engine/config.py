@@ -73,11 +73,11 @@ class EngineConfig:
     arena: bool = True
     """Keep freed memory in an arena for the next call (default: on; KOKORO_ARENA)."""
 
-    arena_shrink: bool = True
-    """Give the arena's free memory back after each call (default: on; KOKORO_ARENA_SHRINK)."""
+    arena_shrink: bool = False
+    """Give the arena's free memory back after each call (default: off; KOKORO_ARENA_SHRINK)."""
 
-    heap_trim: bool = True
-    """Give the heap's free memory back when a stream ends (default: on; KOKORO_HEAP_TRIM)."""
+    release_idle_s: float = 3.0
+    """Seconds without a call until free memory goes back, 0 for never (default: 3; KOKORO_RELEASE_IDLE_S)."""
 
     arena_limit_mb: int = 0
     """MB that the arena of each session may hold, 0 for no limit (default: 0; KOKORO_ARENA_LIMIT_MB)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -27,6 +27,7 @@ from kokoro_lab.engine.usage import BUDGET_BYTES, Prewarmer
 from kokoro_lab.errors import InferenceError
 from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.runtime.arena import ArenaStatus
+from kokoro_lab.runtime.idle import Idle
 from kokoro_lab.runtime.memory import Watchdog, trim
 from kokoro_lab.runtime.pool import Answer
 from kokoro_lab.runtime.priority import threads_by_priority
@@ -68,6 +69,7 @@ class Engine:
             self._tuner = Tuner(knobs_of(self.pool, self._reader.cache), interval_s=self.config.tune_s)
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._idle = Idle(self.config.release_idle_s, self._give_back)
         self._warmup = Warmup(self.config.warmup, self._warmup_calls())
         self._prewarmer: Prewarmer[Request] | None = None
         if self.config.prewarm_uses and self._rendered is not None:
@@ -173,8 +175,7 @@ class Engine:
             self._counter.add(running=-1, **{outcome: 1})
             if error is None and finished is not None:
                 finished()
-            if self.config.heap_trim and trim():
-                self._counter.add(heap_trims=1)
+            self._idle.touch()
 
         config = self.config
         cushion = self._cushion
@@ -240,6 +241,7 @@ class Engine:
     def close(self) -> None:
         """Let go of the model; calls in flight finish, later ones raise InferenceError."""
         self._closed.set()
+        self._idle.stop()
         self._warmup.stop()
         if self._watchdog is not None:
             self._watchdog.stop()
@@ -267,6 +269,17 @@ class Engine:
             raise
         finally:
             self._counter.add(running=-1)
+            self._idle.touch()
+
+    def _give_back(self) -> None:
+        """Hand free memory of the sessions and the heap to the system, unless a call began meanwhile."""
+        if self._counter.read().running:
+            return
+        with suppress(InferenceError):
+            for member in self.pool.members:
+                member.session.give_back()
+        trim()
+        self._counter.add(releases=1)
 
     def _checked(self, text: str, voice: str, speed: float, lang: str | None, seed: int) -> Request:
         if self._closed.is_set():

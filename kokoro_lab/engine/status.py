@@ -49,8 +49,8 @@ class Calls:
     """Words of those that were spoken by a lexicon or an inline pronunciation."""
     finished: int = 0
     """Whole texts that were trimmed, levelled or resampled."""
-    heap_trims: int = 0
-    """Ends of streams at which the heap gave memory back to the system."""
+    releases: int = 0
+    """Silences after which free memory went back to the system."""
 
 
 class Counter:

@@ -67,6 +67,7 @@ def effects(engine: Engine, cell: Cell, last: Call | None) -> dict[str, Any]:
         else [status.audio_folder.hits > 0, status.audio_folder.writes > 0],
         "spoken ahead": status.usage is not None and status.usage.rendered > 0,
         "tuned": status.tuner is not None and bool(status.tuner.decisions),
+        "released after": config.release_idle_s if cell.arrivals not in ("", "closed") else None,  # they have silences
         "watched": status.memory is not None and bool(status.memory.readings),
         "relieved": status.memory is not None and bool(status.memory.actions),
     }

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Cancellation", "Inference", "Session"]
 
 PAD = 0  # the token at each end of a call
+STYLE_SIZE = 256
 ARENA_FULL = "BFCArena::AllocateRaw"  # in onnxruntime's words for a call that needs more than the arena may hold
 
 
@@ -164,6 +165,23 @@ class Session:
         audio = np.ascontiguousarray(outputs[0], np.float32).reshape(-1)
         durations = np.asarray(outputs[1], np.int64).reshape(-1) if len(outputs) > 1 else None
         return Inference(audio, durations, seconds)
+
+    def give_back(self) -> None:
+        """Return the arena's free memory to the system.
+
+        onnxruntime does that at the end of a call, so a short one is made.
+
+        Raises InferenceError when that fails or the session is closed.
+        """
+        session = self._live()
+        if not self.settings.arena:
+            return
+        tokens = [PAD] * (self.fixed_tokens or 3)
+        options = run_options(replace(self.settings, arena_shrink=True))
+        try:
+            self._call(session, self.contract.feeds(tokens, np.zeros((1, STYLE_SIZE), np.float32), 1.0), options)
+        except Exception as error:
+            raise InferenceError(f"memory could not be given back: {first_line(error)}") from error
 
     def _call(self, session: Any, feeds: Mapping[str, Any], options: Any) -> list[Any]:
         if not self.settings.io_binding:

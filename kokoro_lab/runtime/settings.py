@@ -60,7 +60,7 @@ class SessionSettings:
     arena: bool = True
     """Keep freed CPU memory in an arena for the next call."""
 
-    arena_shrink: bool = True
+    arena_shrink: bool = False
     """Give the arena's free regions back to the system after each call."""
 
     arena_limit_mb: int = 0

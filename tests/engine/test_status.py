@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -73,11 +74,35 @@ def test_calls_are_counted_by_how_they_ended() -> None:
     assert calls.speech_s >= speech.speech_s
 
 
-@pytest.mark.parametrize("heap_trim", [False, True])
-def test_the_end_of_a_stream_gives_memory_back(heap_trim: bool) -> None:
-    with Engine.load(EngineConfig(model="tiny", heap_trim=heap_trim)) as engine:
-        assert sum(len(chunk.samples) for chunk in engine.stream("Hello there, you. " * 12)) > 0
-        assert engine.status().calls.heap_trims == int(heap_trim)
+def wait_for_releases(engine: Engine, times: int) -> None:
+    end = time.monotonic() + 10
+    while engine.status().calls.releases < times and time.monotonic() < end:
+        time.sleep(0.02)
+    assert engine.status().calls.releases == times
+
+
+def test_memory_goes_back_once_after_each_silence_and_the_next_call_works() -> None:
+    with Engine.load(EngineConfig(model="tiny", release_idle_s=0.1)) as engine:
+        for times in (1, 2):
+            assert sum(len(chunk.samples) for chunk in engine.stream("Hello there, you. " * 12)) > 0
+            wait_for_releases(engine, times)
+        time.sleep(0.3)
+        assert engine.status().calls.releases == 2
+
+
+def test_memory_is_not_given_back_while_a_stream_is_heard_nor_when_that_is_off() -> None:
+    with Engine.load(EngineConfig(model="tiny", release_idle_s=0.05)) as engine:
+        stream = engine.stream("Hello there, you. " * 12)
+        next(stream)
+        engine.synthesize("Hello.")
+        time.sleep(0.3)
+        assert engine.status().calls.releases == 0
+        stream.close()
+        wait_for_releases(engine, 1)
+    with Engine.load(EngineConfig(model="tiny", release_idle_s=0)) as engine:
+        threads = set(threading.enumerate())
+        engine.synthesize("Hello.")
+        assert set(threading.enumerate()) == threads
 
 
 def test_status_tells_what_runs(engine: Engine) -> None:

@@ -98,15 +98,19 @@ def test_an_arena_that_shrinks_holds_less_after_a_long_call(tiny: ModelFile) -> 
         "from kokoro_lab.runtime.memory import read_memory\n"
         "from kokoro_lab.runtime.session import Session\n"
         "from kokoro_lab.runtime.settings import SessionSettings\n"
-        "session = Session.open(resolve('tiny'), SessionSettings(arena_shrink=sys.argv[1] == 'True'))\n"
+        "session = Session.open(resolve('tiny'), SessionSettings(arena_shrink=sys.argv[1] == 'shrinks'))\n"
         "style = np.zeros((1, 256), np.float32)\n"
         "before = read_memory().rss_bytes\n"
         "session.run([1] * 510, style, 1.0)\n"
+        "if sys.argv[1] == 'gives back':\n"
+        "    session.give_back()\n"
         "print((read_memory().rss_bytes - before) / 2**20)\n"
     )
 
-    def held_mb(shrink: bool) -> float:
-        done = subprocess.run([sys.executable, "-c", code, str(shrink)], capture_output=True, text=True, check=True)
+    def held_mb(how: str) -> float:
+        done = subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True)
         return float(done.stdout)
 
-    assert held_mb(True) < 0.5 * held_mb(False)
+    kept = held_mb("keeps")
+    assert held_mb("shrinks") < 0.5 * kept
+    assert held_mb("gives back") < 0.5 * kept
