@@ -2,9 +2,9 @@
 
 A group's damage is the noise that it adds to the waveform after the source, everything before it fed in fp32. Noise of
 different groups is uncorrelated, so its power adds up, to 1 or 2 dB. Time does not add up: what a group saves hangs on
-the layouts of its neighbours. (The last convolution saves time alone, and costs a tenth of it among int8 neighbours.) So
-it is read from all groups in int8 against all but this one. The set is then chosen greedily by time saved per noise,
-and verified as a whole by whoever takes it.
+the layouts of its neighbours. (The last convolution saves time alone, and costs a tenth among int8 neighbours.) So it is
+read from all groups in int8 against all but this one. The set is then chosen greedily by time saved per noise, and
+verified as a whole by whoever takes it.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str]) -> int:
     found = sensitivities(model, arch=arch, notice=lambda message: print(message, file=sys.stderr))
     rows = [{**asdict(each), "snr_db": round(each.snr_db, 2), "saved": round(each.saved, 4)} for each in found]
     content = {
-        "comment": "Noise that a group adds alone after the source, and the share of wall time it saves among the others.",
+        "comment": "Noise a group adds alone after the source, and the share of wall time it saves among the others.",
         "source": {"name": file.name, "sha256": file.sha256, "weights": file.weights},
         "tools": {tool: version(tool) for tool in ("kokoro-lab", "numpy", "onnx", "onnxruntime")},
         "rows": rows,
