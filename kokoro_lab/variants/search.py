@@ -2,8 +2,8 @@
 
 A group's damage is the noise that it adds to the waveform after the source, everything before it fed in fp32. Noise of
 different groups is uncorrelated, so its power adds up, to 1 or 2 dB. Time does not add up: what a group saves hangs on
-the layouts of its neighbours. (The last convolution saves time alone, and costs a tenth among int8 neighbours.) So it is
-read from all groups in int8 against all but this one. The set is then chosen greedily by time saved per noise, and
+the layouts of its neighbours. (The last convolution saves time alone, and costs a tenth among int8 neighbours.) So it
+is read from all groups in int8 against all but this one. The set is then chosen greedily by time saved per noise, and
 verified as a whole by whoever takes it.
 """
 
