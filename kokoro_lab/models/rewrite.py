@@ -4,6 +4,10 @@ AdaIN's (1 + gamma) norm(x) + beta becomes the normalisation's own scale and bia
 the affine parameters of the norm fold into the rows of the linear layer, and all sites that share a style share one
 matrix product. Snake's alpha folds into the same rows and 1 / alpha into the convolution that follows, which leaves
 y + sin(y)^2 with y = alpha x. Five passes over each activation become one, and eight nodes a site become none.
+
+What is left is bound by Sin, which onnxruntime 1.31 computes on one thread whatever the session has: 14.6 ms for 10.8
+million values on one thread and on two, where Tanh takes 2.6 and 1.8. It is a sixth of an fp32 call and a quarter of an
+int8 one. A polynomial to fp32 takes as many passes of plain operators as that costs; the compiled operators take one.
 """
 
 from __future__ import annotations
