@@ -159,6 +159,7 @@ def test_a_sweep_of_a_model_that_is_missing_does_not_start(lab: Lab) -> None:
     assert code == 2 and "nowhere.onnx" in err and not lab.executed.exists()
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill-9"])
 def test_a_stopped_sweep_leaves_nothing_running_and_resumes_with_what_is_missing(lab: Lab, how: signal.Signals) -> None:
     with lab.start() as process:

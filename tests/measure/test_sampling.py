@@ -230,14 +230,6 @@ def test_a_second_run_on_the_machine_is_refused(run: Run, tmp_path: Path, log: P
     assert run(group("cpu"), blocks=1)
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """What a shell starts in the background ignores interrupts; this process does not."""
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, handler)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_kills_the_worker_and_goes_on_up(run: Run, log: Path) -> None:
     def interrupt() -> None:
