@@ -61,9 +61,9 @@ def block_interval(blocks: Sequence[Sequence[float]], *, confidence: float = 0.9
 
     From six blocks up, a bootstrap with the expanded percentiles of Hesterberg (2015, The American Statistician 69:4,
     section 4.2), which widen it for few blocks. Under six a bootstrap is too narrow, whatever is done to it: Student's
-    interval on log medians. One block has no interval.
+    interval on log medians, or on the medians where one is not positive (growth, drift). One block has no interval.
 
-    `blocks`: positive values of the repeats of each block. Raises ValueError without values.
+    `blocks`: values of the repeats of each block. Raises ValueError without values.
     """
     from scipy import stats
 
@@ -75,10 +75,11 @@ def block_interval(blocks: Sequence[Sequence[float]], *, confidence: float = 0.9
     if count == 1:
         return Interval(value, None, None, 1)
     if count < 6:
-        logs = np.log(medians)
-        reach = float(stats.t.ppf((1.0 + confidence) / 2.0, count - 1)) * float(logs.std(ddof=1)) / math.sqrt(count)
-        centre = float(logs.mean())
-        return Interval(value, min(value, math.exp(centre - reach)), max(value, math.exp(centre + reach)), count)
+        into, back = (np.log, np.exp) if medians.min() > 0 else (np.positive, np.positive)
+        scaled = into(medians)
+        reach = float(stats.t.ppf((1.0 + confidence) / 2.0, count - 1)) * float(scaled.std(ddof=1)) / math.sqrt(count)
+        low, high = (float(back(scaled.mean() + side * reach)) for side in (-1, 1))
+        return Interval(value, min(value, low), max(value, high), count)
     drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
     estimates = np.median(medians[drawn], axis=1)
     reach = math.sqrt(count / (count - 1)) * float(stats.t.ppf((1.0 - confidence) / 2.0, count - 1))

@@ -107,7 +107,16 @@ def draw(chart: Picture) -> str:
     """The chart as an SVG element to stand in an HTML page, without names of its own for colours or clips."""
     svg: str = vl_convert.vegalite_to_svg(styled(chart), vl_version=VEGA_LITE)
     svg = re.sub(r'<rect [^>]*fill="transparent"/>', "", svg, count=1)
+    svg = re.sub(
+        r'<path class="(?:fore|back)ground" d="(?:M0,0h0v0h0Z)?"[^>]*/>| opacity="1"| pointer-events="none"', "", svg
+    )
+    svg = re.sub(r"<[^>]*>", _rounded, svg)
     return re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg)
+
+
+def _rounded(tag: re.Match[str]) -> str:
+    """A tag with its places and sizes to a hundredth of a pixel; what stands between tags is text."""
+    return re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", tag[0])
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,14 @@ from hypothesis import strategies as st
 from kokoro_lab.measure.noise import block_interval, blocks_needed, detectable, noise_floor, pooled_sd
 
 
+@pytest.mark.filterwarnings("error")
+def test_values_that_are_not_all_positive_have_an_interval_of_their_own_scale() -> None:
+    where = block_interval([[-0.01], [0.0], [0.02]])
+    assert where.value == 0.0
+    assert where.low is not None and where.high is not None
+    assert where.low < -0.01 and where.high > 0.02
+
+
 def test_one_block_has_a_median_and_no_interval() -> None:
     where = block_interval([[1.0, 2.0, 9.0]])
     assert (where.value, where.low, where.high, where.blocks) == (2.0, None, None, 1)
