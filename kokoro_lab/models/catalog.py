@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from glob import escape
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +34,8 @@ __all__ = [
     "installed",
     "installed_names",
     "models_folder",
+    "preoptimized_files",
+    "preoptimized_folder",
     "remove",
     "resolve",
 ]
@@ -48,6 +51,16 @@ Notice = Callable[[str], None]
 def models_folder() -> Path:
     """Where models are kept."""
     return home() / "models"
+
+
+def preoptimized_folder() -> Path:
+    """Where the pre-optimised forms of models are kept, in a folder for each processor and onnxruntime."""
+    return home() / "preoptimized"
+
+
+def preoptimized_files(name: str) -> list[Path]:
+    """The files of every pre-optimised form of the model `name`, whatever its bytes were."""
+    return sorted(preoptimized_folder().glob(f"*/{escape(name)}-{'[0-9a-f]' * 12}.*"))
 
 
 def default_model() -> str:
@@ -103,7 +116,9 @@ def imported_from(sha256: str) -> ModelFile | None:
 
 
 def remove(name: str) -> list[Path]:
-    """Delete the installed model `name`, its data, its record and what a broken download left; the files deleted.
+    """Delete the installed model `name`: its data, record and pre-optimised forms, and what a broken download left.
+
+    Returns the files deleted.
 
     Raises ModelNotFoundError when no model of that name is installed; a file elsewhere is never touched.
     """
@@ -124,6 +139,7 @@ def remove(name: str) -> list[Path]:
         )
         if each.is_file()
     ]
+    found += preoptimized_files(name)
     for each in found:
         each.unlink()
     return found

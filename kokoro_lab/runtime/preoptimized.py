@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kokoro_lab.models.catalog import preoptimized_folder
 from kokoro_lab.models.records import read_record
-from kokoro_lab.paths import home
 
 if TYPE_CHECKING:
     from kokoro_lab.models.records import ModelFile
@@ -45,7 +45,7 @@ def machine_key() -> str:
 
 def preoptimized_path(file: ModelFile) -> Path:
     """Where the pre-optimised form of `file` is, or would be, on this machine."""
-    return home() / "preoptimized" / machine_key() / f"{file.name}-{file.sha256[:12]}.onnx"
+    return preoptimized_folder() / machine_key() / f"{file.name}-{file.sha256[:12]}.onnx"
 
 
 def find(file: ModelFile) -> Found:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kokoro_lab.errors import SettingError
+from kokoro_lab.models.catalog import preoptimized_files
 from kokoro_lab.models.records import ModelFile, file_sum, write_record
 from kokoro_lab.runtime.preoptimized import WEIGHTS_SUFFIX, find, machine_key, preoptimized_path
 from kokoro_lab.runtime.session import Session
@@ -16,7 +17,7 @@ __all__ = ["preoptimized", "preoptimized_path"]
 
 
 def preoptimized(file: ModelFile) -> Path:
-    """The pre-optimised form of `file`, made if there is none that fits.
+    """The pre-optimised form of `file`, made if there is none that fits; those of its earlier bytes go.
 
     Graph and weights are written aside and moved to their places, the record last: without it neither is opened.
     Errors are those of `Session.open`, and SettingError for a split model.
@@ -43,4 +44,7 @@ def preoptimized(file: ModelFile) -> Path:
         machine=machine_key(),
         weights_bytes=aside.stat().st_size if aside.is_file() else 0,
     )
+    for other in preoptimized_files(file.name):
+        if other.parent == path.parent and other.stem != path.stem:
+            other.unlink()  # of bytes that the model had before
     return path

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kokoro_lab.errors import SettingError
 from kokoro_lab.kernels.library import choose
-from kokoro_lab.models.catalog import ModelFile, resolve
+from kokoro_lab.models.catalog import ModelFile, preoptimized_files, remove, resolve
 from kokoro_lab.runtime.opening import Opened
 from kokoro_lab.runtime.preoptimized import find, machine_key, preoptimized_path
 from kokoro_lab.runtime.session import Session
@@ -81,3 +81,16 @@ def test_a_split_model_has_none(home: Path) -> None:
     with pytest.raises(SettingError, match="split"):
         preoptimized(resolve("tiny-split"))
     assert not list(home.rglob(".making-*"))
+
+
+def test_a_model_made_again_keeps_one_form_and_one_removed_keeps_none(home: Path) -> None:
+    (other,) = make("tiny", "optimized", "tiny-int8-mine")
+    kept = preoptimized(other)
+    (file,) = make("tiny", "int8")
+    first = preoptimized(file)
+    second = preoptimized(replace(file, sha256="0" * 64))
+    assert first != second
+    assert [each.stem for each in preoptimized_files("tiny-int8")] == [second.stem] * 3
+    assert second in remove("tiny-int8")
+    assert not preoptimized_files("tiny-int8")
+    assert kept.is_file()
