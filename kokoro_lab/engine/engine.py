@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -275,11 +275,14 @@ class Engine:
         """Hand free memory of the sessions and the heap to the system, unless a call began meanwhile."""
         if self._counter.read().running:
             return
-        with suppress(InferenceError):
-            for member in self.pool.members:
+        given = True
+        for member in self.pool.members:
+            try:
                 member.session.give_back()
+            except InferenceError:
+                given = False  # not counted; what ails the session fails the next call, which says so
         trim()
-        self._counter.add(releases=1)
+        self._counter.add(releases=int(given))
 
     def _checked(self, text: str, voice: str, speed: float, lang: str | None, seed: int) -> Request:
         if self._closed.is_set():

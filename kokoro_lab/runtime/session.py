@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kokoro_lab.errors import InferenceError, InputError, ProviderError
+from kokoro_lab.models.architecture import STYLE_WIDTH
 from kokoro_lab.models.contract import Contract, read_contract
 from kokoro_lab.runtime.assignment import EffectiveProvider, NodeAssignment, ProviderShare, judge, read_assignment
 from kokoro_lab.runtime.opening import Opened, first_line, graph_sum, open_file
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Cancellation", "Inference", "Session"]
 
 PAD = 0  # the token at each end of a call
-STYLE_SIZE = 256
 ARENA_FULL = "BFCArena::AllocateRaw"  # in onnxruntime's words for a call that needs more than the arena may hold
 
 
@@ -179,7 +179,7 @@ class Session:
         tokens = [PAD] * (self.fixed_tokens or 3)
         options = run_options(replace(self.settings, arena_shrink=True))
         try:
-            self._call(session, self.contract.feeds(tokens, np.zeros((1, STYLE_SIZE), np.float32), 1.0), options)
+            self._call(session, self.contract.feeds(tokens, np.zeros((1, STYLE_WIDTH), np.float32), 1.0), options)
         except Exception as error:
             raise InferenceError(f"memory could not be given back: {first_line(error)}") from error
 

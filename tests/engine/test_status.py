@@ -9,7 +9,7 @@ import pytest
 
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.engine import Engine
-from kokoro_lab.errors import KokoroLabError
+from kokoro_lab.errors import InferenceError, KokoroLabError
 from kokoro_lab.runtime.warmup import SHAPES, WARMUP_TEXTS
 
 
@@ -103,6 +103,24 @@ def test_memory_is_not_given_back_while_a_stream_is_heard_nor_when_that_is_off()
         threads = set(threading.enumerate())
         engine.synthesize("Hello.")
         assert set(threading.enumerate()) == threads
+
+
+def test_memory_that_could_not_be_given_back_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = threading.Event()
+
+    def refuse() -> None:
+        tried.set()
+        raise InferenceError("refused")
+
+    with Engine.load(EngineConfig(model="tiny", release_idle_s=0.05)) as engine:
+        monkeypatch.setattr(engine.pool.members[0].session, "give_back", refuse)
+        engine.synthesize("Hello.")
+        assert tried.wait(10)
+        time.sleep(0.1)
+        assert engine.status().calls.releases == 0
+        monkeypatch.undo()
+        engine.synthesize("And again.")
+        wait_for_releases(engine, 1)
 
 
 def test_status_tells_what_runs(engine: Engine) -> None:
