@@ -1,74 +1,172 @@
 """The command line: options and exit codes. What a command does is in `kokoro_lab.commands`, imported when called.
 
 Exit codes: 0 done, 1 a gate failed or something regressed, 2 wrong usage or input, 3 inconclusive, 4 nothing was
-measured, 5 any other error, 130 after Ctrl-C.
+measured, 5 any other error, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 """
 
 from __future__ import annotations
 
-import os
+import importlib
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from kokoro_lab import __version__
-from kokoro_lab.commands import bench_peers, environments, models
-from kokoro_lab.commands.console import ReaderGoneError, sentence
-from kokoro_lab.errors import KokoroLabError
+from kokoro_lab._version import __version__
+from kokoro_lab.commands.console import FORWARDED, Json, ReaderGoneError, forward, sentence
+from kokoro_lab.errors import InputError, KokoroLabError
+from kokoro_lab.files.failures import is_panic, machine_failure, spare_address_space
+from kokoro_lab.process.signals import Interruption, command, interruption_of
+from kokoro_lab.process.streams import silence, tell
 
-__all__ = ["app", "main", "run"]
+__all__ = ["LAB_MODULES", "app", "main", "run"]
+
+LAB_MODULES = frozenset(
+    {
+        "IPython",
+        "altair",
+        "deltalake",
+        "ipykernel",
+        "ipywidgets",
+        "jinja2",
+        "jupyterlab",
+        "markupsafe",
+        "mistune",
+        "nbclient",
+        "nbconvert",
+        "nbformat",
+        "pandas",
+        "papermill",
+        "pyarrow",
+        "ruptures",
+        "vl_convert",
+    }
+)
+"""Import names of the packages in the extra `lab`, which the engine and its models do not need."""
+
+
+LEAST_MEMORY = 300 << 20
+"""Bytes of address space without which NumPy's library ends the process by itself, measured with two processors."""
+
+
+class LazyGroup(TyperGroup):
+    """A group of commands whose module is imported when the group is used, so that `--help` stays quick."""
+
+    module = ""
+    """Name of the module whose `app` is the group."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the commands in the order of their definition."""
+        self._load()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, None when there is none."""
+        self._load()
+        return super().get_command(ctx, cmd_name)
+
+    def _load(self) -> None:
+        if not self.commands:
+            group = typer.main.get_group(importlib.import_module(self.module).app)
+            self.commands.update(group.commands)
+
+
+def _lazy_group(module: str, about: str) -> typer.Typer:
+    kind = type("LazyGroup", (LazyGroup,), {"module": module})
+    return typer.Typer(cls=kind, help=about, no_args_is_help=True, rich_markup_mode=None)
+
+
+class StoppedError(Exception):
+    """A command was interrupted; its cause is the interruption, which typer would turn into an exit code alone."""
+
+
+class RootGroup(TyperGroup):
+    """All commands: an interruption of any leaves them with what it says."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Parse the arguments, which imports the command's module."""
+        with _interruption_kept():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with _interruption_kept():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _interruption_kept() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError from error
+
 
 app = typer.Typer(
+    cls=RootGroup,
     name="kokoro-lab",
-    help="Speak with Kokoro-82M on ONNX Runtime, and measure what each optimisation really buys.",
+    help="Speak with Kokoro-82M on ONNX Runtime, and measure how much each optimization gains.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-results_app = typer.Typer(help="What the tables hold.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(models.app, name="models")
-app.add_typer(results_app, name="results")
-app.add_typer(environments.app, name="environments")
-app.command("bench-peers")(bench_peers.bench_peers)
+app.add_typer(_lazy_group("kokoro_lab.commands.models", "Manage model files and their variants."), name="models")
+app.add_typer(_lazy_group("kokoro_lab.commands.results", "Inspect stored results."), name="results")
+app.add_typer(
+    _lazy_group("kokoro_lab.commands.environments", "Manage isolated environments: OpenVINO and other engines."),
+    name="environments",
+)
+app.add_typer(
+    _lazy_group("kokoro_lab.commands.bench", "Run benchmarks and compare them with their targets."), name="bench"
+)
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Markdown = Annotated[bool, typer.Option("--markdown", help="A Markdown table on standard output.")]
-RunId = Annotated[str | None, typer.Option("--run-id", help="Name of the run (default: plan and time).")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table to standard output.")]
+RunId = Annotated[str | None, typer.Option("--run-id", help="Name of the new run (default: plan and time).")]
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(__version__)
         raise typer.Exit
+
+
+@app.command("bench-peers", **FORWARDED)
+def bench_peers(context: typer.Context) -> None:
+    """Earlier spelling of `bench peers`."""
+    forward("kokoro_lab.commands.bench", "peers", context)
 
 
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Add the traceback to an error; works anywhere.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; accepted at any position.")
+    ] = False,
 ) -> None:
-    """Options of every command; `run` takes --debug out before they are read."""
+    """Options of every command; `run` removes --debug before the arguments are parsed."""
 
 
 @app.command()
 def say(
-    text: Annotated[str, typer.Argument(help="What to say; - reads standard input.")],
+    text: Annotated[str, typer.Argument(help="Text to speak; - reads standard input.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Audio file: .wav, .flac, .ogg or .mp3.")],
-    voice: Annotated[str, typer.Option(help="Name or file of a voice.")] = "af_heart",
-    speed: Annotated[float, typer.Option(help="0.5 to 2.")] = 1.0,
-    lang: Annotated[str | None, typer.Option(help="Language, as en-us (default: the voice's).")] = None,
+    voice: Annotated[str, typer.Option(help="Name of a voice, or path of a voice file.")] = "af_heart",
+    speed: Annotated[float, typer.Option(help="Speaking rate, from 0.5 to 2.")] = 1.0,
+    lang: Annotated[str | None, typer.Option(help="Language, such as en-us (default: the voice's).")] = None,
     model: Annotated[str | None, typer.Option(help="Name or path of a model.")] = None,
-    provider: Annotated[str | None, typer.Option(help="Execution provider, as cpu.")] = None,
-    stream: Annotated[bool, typer.Option("--stream", help="Make it in chunks, and tell when each arrived.")] = False,
+    provider: Annotated[str | None, typer.Option(help="Execution provider, such as cpu.")] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Synthesize in chunks; --json has their times.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Speak a text into a file."""
+    """Synthesize a text into an audio file."""
     from kokoro_lab.commands import speak
 
     settings = {"model": model, "provider": provider}
@@ -77,7 +175,7 @@ def say(
 
 @app.command()
 def voices(as_json: Json = False) -> None:
-    """List the voices."""
+    """List the available voices."""
     from kokoro_lab.commands import machine
 
     machine.voices(as_json=as_json)
@@ -85,7 +183,7 @@ def voices(as_json: Json = False) -> None:
 
 @app.command()
 def providers(as_json: Json = False) -> None:
-    """List the execution providers, and which of them this installation has."""
+    """List the execution providers and their availability."""
     from kokoro_lab.commands import machine
 
     machine.providers(as_json=as_json)
@@ -93,105 +191,76 @@ def providers(as_json: Json = False) -> None:
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Say what is there and what is not."""
-    from kokoro_lab.commands.doctor import doctor as look
+    """Check the installation and report missing components."""
+    from kokoro_lab.commands.doctor import doctor as check_installation
 
-    if not look(as_json=as_json):
+    if not check_installation(as_json=as_json):
         raise typer.Exit(KokoroLabError.exit_code)
 
 
 @app.command()
-def sweep(
-    plan: Annotated[str, typer.Argument(help="A plan: a YAML file, or the name of one in data/sweeps/.")],
-    run_id: RunId = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue a run: only what is missing.")] = False,
-    model: Annotated[str | None, typer.Option(help="Measure this model instead of the plan's.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and how long it should take.")] = False,
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to create.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Accept a folder that is not empty: add missing files, change no others.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a plan: its notebooks measure, and every block is kept at once."""
+    """Create a lab: a folder for experiments of your own.
+
+    It contains copies of the notebooks, sweep plans, texts, claims, budgets and the lexicon.
+    """
+    from kokoro_lab.commands.init import init as create_lab
+
+    create_lab(folder, force=force, as_json=as_json)
+
+
+@app.command()
+def sweep(
+    plan: Annotated[str, typer.Argument(help="Sweep plan: a YAML file, or the name of a plan in data/sweeps/.")],
+    run_id: RunId = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run: measure only its missing blocks.")] = False,
+    model: Annotated[str | None, typer.Option(help="Model to measure instead of the plan's.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the planned cells and the estimated time; measure nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a sweep plan and store its measurements.
+
+    The plan's notebooks are executed in turn, and each measured block is stored at once.
+    """
     from kokoro_lab.commands.sweep import sweep as run_plan
 
     run_plan(plan, run_id=run_id, resume=resume, model=model, as_json=as_json, dry_run=dry_run)
 
 
-@results_app.command("list")
-def results_list(as_json: Json = False) -> None:
-    """List the runs."""
-    from kokoro_lab.commands import results
-
-    results.list_runs(as_json=as_json)
-
-
-@results_app.command("show")
-def results_show(
-    table: Annotated[str, typer.Argument(help="samples, cells, machines, verdicts or notebooks.")],
-    run_id: Annotated[str | None, typer.Option("--run", help="Rows of this run only.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="The newest rows only.")] = None,
-    version: Annotated[int | None, typer.Option(min=0, help="The table as it was at this version.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Show the rows of a table."""
-    from kokoro_lab.commands import results
-
-    results.show(table, run_id=run_id, limit=limit, version=version, as_json=as_json)
-
-
-@results_app.command("history")
-def results_history(
-    table: Annotated[str, typer.Argument(help="samples, cells, machines, verdicts or notebooks.")],
-    as_json: Json = False,
-) -> None:
-    """List the commits of a table."""
-    from kokoro_lab.commands import results
-
-    results.history(table, as_json=as_json)
-
-
-@results_app.command("export")
-def results_export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of its own.")],
-    form: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
-    run_id: Annotated[str | None, typer.Option("--run", help="Rows of this run only.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Write the tables as plain files, with a manifest of their sums."""
-    from kokoro_lab.commands import results
-
-    results.export(folder, form=form, run_id=run_id, as_json=as_json)
-
-
-@results_app.command("import")
-def results_import(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `results export` wrote.")], as_json: Json = False
-) -> None:
-    """Add exported tables to those that are here; rows that are here already stay as they are."""
-    from kokoro_lab.commands import results
-
-    results.import_(folder, as_json=as_json)
-
-
 @app.command()
 def compare(
-    base: Annotated[str, typer.Argument(help="Cells, or a run, version, commit or folder; see below.")],
-    candidate: Annotated[str, typer.Argument(help="What is held against it, of the same kind.")],
+    base: Annotated[str, typer.Argument(help="Baseline: cells, a run, a version, a commit or a folder.")],
+    candidate: Annotated[str, typer.Argument(help="Candidate, of the same kind as the baseline.")],
     run_id: Annotated[str | None, typer.Option("--run", help="Run of the cells (default: the newest).")] = None,
-    figure: Annotated[str, typer.Option(help="As total_ms, ttfa_ms, rtf or infer_ms.")] = "total_ms",
-    only: Annotated[str | None, typer.Option("--cell", help="Across runs: these cells only.")] = None,
+    figure: Annotated[
+        str, typer.Option(help="Metric to compare, such as total_ms, ttfa_ms, rtf or infer_ms.")
+    ] = "total_ms",
+    only: Annotated[str | None, typer.Option("--cell", help="Across runs: compare only these cells.")] = None,
     use_contaminated: Annotated[
-        bool, typer.Option("--use-contaminated", help="Blocks of a machine that was not quiet count, too.")
+        bool, typer.Option("--use-contaminated", help="Include blocks that other processes disturbed.")
     ] = False,
     as_json: Json = False,
     as_markdown: Markdown = False,
 ) -> None:
-    """Compare cells of one run by pairs, or two runs by ratios to the reference cell that they share.
+    """Compare stored cells, runs, versions or commits.
 
-    Cells: an id, factor=value,... or `reference`. Across: run:ID[@VERSION], version:N, commit:SHA, or a folder of
-    exported tables; nothing is measured. Exit 1: slower or other audio, 3: not decided, 4: nothing was measured.
+    Cells of one run are compared by pairs of blocks, two runs by their ratios to a shared reference cell. Cells are
+    given as an id, as factor=value,... or as `reference`; runs as run:ID[@VERSION], version:N, commit:SHA or a folder
+    of exported tables. Nothing is measured.
+
+    Exit code 1: slower, or different audio; 3: undecided; 4: nothing was measured.
     """
-    from kokoro_lab.commands.compare import compare as show
+    from kokoro_lab.commands.compare import compare as compare_stored
 
-    show(
+    compare_stored(
         base,
         candidate,
         run_id=run_id,
@@ -205,19 +274,37 @@ def compare(
 
 @app.command()
 def gate(
-    run_id: Annotated[str | None, typer.Option("--run", help="Which run (default: the newest).")] = None,
-    budgets: Annotated[Path | None, typer.Option(help="A YAML file (default: data/budgets.yaml).")] = None,
-    only: Annotated[list[str] | None, typer.Option("--only", help="A budget; repeat for several.")] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Run (default: the newest).")] = None,
+    budgets: Annotated[Path | None, typer.Option(help="Budget file, YAML (default: data/budgets.yaml).")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Name of a budget to check; repeat for several.")
+    ] = None,
     use_contaminated: Annotated[
-        bool, typer.Option("--use-contaminated", help="Blocks of a machine that was not quiet count, too.")
+        bool, typer.Option("--use-contaminated", help="Include blocks that other processes disturbed.")
     ] = False,
+    witness: Annotated[
+        str | None,
+        typer.Option(help="Instead of a run: `instructions` of a call of the tiny model, against their baseline."),
+    ] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="With --witness: make this count the baseline.")] = False,
     as_json: Json = False,
     as_markdown: Markdown = False,
 ) -> None:
-    """Hold a run against its budgets. Exit 1: one failed, 4: one has no trials, 3: one cannot be told."""
-    from kokoro_lab.commands.gate import gate as hold
+    """Check a run against its performance budgets, or a count of instructions against its baseline.
 
-    hold(
+    Exit code 1: a budget failed; 3: a budget is undecided; 4: a budget has no trials.
+    """
+    from kokoro_lab.commands.gate import gate as check_budgets
+    from kokoro_lab.commands.gate import witness_gate
+
+    if witness is not None:
+        if run_id or budgets or only or as_markdown:
+            raise InputError("--witness excludes --run, --budgets, --only and --markdown; choose one kind of gate")
+        witness_gate(witness, accept=accept, as_json=as_json)
+        return
+    if accept:
+        raise InputError("--accept needs --witness; write `kokoro-lab gate --witness instructions --accept`")
+    check_budgets(
         run_id=run_id,
         path=budgets,
         only=only or [],
@@ -229,63 +316,91 @@ def gate(
 
 @app.command()
 def report(
-    run_id: Annotated[str | None, typer.Option("--run", help="Which run (default: the newest).")] = None,
-    publish: Annotated[bool, typer.Option("--publish", help="Keep it under results/published/ too.")] = False,
+    run_id: Annotated[str | None, typer.Option("--run", help="Run (default: the newest).")] = None,
+    publish: Annotated[bool, typer.Option("--publish", help="Store a copy under results/published/ too.")] = False,
     against: Annotated[
         str | None, typer.Option("--against", metavar="NUMBER|FOLDER", help="Compare with a published report.")
     ] = None,
+    verify: Annotated[
+        str | None,
+        typer.Option("--verify", metavar="NUMBER|FOLDER", help="Compute every figure again from the report's tables."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Render the report of a run; keep it, or compare it with one that was kept."""
+    """Render, publish, compare or verify the report of a run."""
     from kokoro_lab.commands.report import report as render
+    from kokoro_lab.commands.report import verify_report
 
+    if verify is not None:
+        verify_report(verify, as_json=as_json)
+        return
     render(run_id=run_id, published=publish, compared=against, as_json=as_json)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code. Errors are one sentence on standard error."""
-    given = list(arguments)
-    debug = "--debug" in given[: given.index("--")] if "--" in given else "--debug" in given
+    remaining = list(arguments)
+    debug = "--debug" in remaining[: remaining.index("--")] if "--" in remaining else "--debug" in remaining
     if debug:
-        given.remove("--debug")
+        remaining.remove("--debug")
     try:
-        code = app(given, standalone_mode=False)
+        if spare_address_space() < LEAST_MEMORY:
+            raise MemoryError
+        code = app(remaining, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except ReaderGoneError:
-        # Whoever read our output has enough; keep the interpreter from flushing into the closed pipe at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has closed the pipe; keep the interpreter from flushing into it at exit.
+        silence(sys.stdout)
         return 0
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("Interrupted", debug)
-        return 130
+    except (KeyboardInterrupt, typer.Abort) as error:
+        return _stopped(interruption_of(error) or Interruption(), debug)
     except Exception as error:
+        if (interruption := interruption_of(error)) is not None:
+            return _stopped(interruption, debug)
+        return _code_of(error, debug)
+    except SystemExit:  # only typer's answer to a closed pipe
+        silence(getattr(sys, "__stdout__", sys.stdout))
+        return 0
+    except BaseException as error:
+        if not is_panic(error):
+            raise
         return _code_of(error, debug)
 
 
-def _code_of(error: Exception, debug: bool) -> int:
+def _stopped(interruption: Interruption, debug: bool) -> int:
+    _print_error(interruption.message, debug)
+    return interruption.exit_code
+
+
+def _code_of(error: BaseException, debug: bool) -> int:
     if isinstance(error, KokoroLabError):
-        _complain(error.message, debug)
+        _print_error(error.message, debug)
         return error.exit_code
-    # Usage errors are click's, which newer versions of typer carry inside: they are known by what they can do.
+    # Whether a command imports at the top of its module or inside a function, a missing package of the lab shows here.
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in LAB_MODULES:
+        _print_error("this command needs the extra `lab`; install it with pip install 'kokoro-lab[lab]'", debug)
+        return InputError.exit_code
+    # Usage errors are click's; newer versions of typer bundle click, so they are recognized by their methods.
     describe = getattr(error, "format_message", None)
     if callable(describe) and type(error).__name__ == "NoArgsIsHelpError":
-        print(describe(), file=sys.stderr)
+        tell(describe())
         return 2
     if callable(describe):
-        _complain(f"{str(describe()).rstrip('.')}; --help tells what there is", debug)
+        _print_error(f"{str(describe()).rstrip('.')}; see --help", debug)
         return 2
-    _complain(f"Unexpected {type(error).__name__}: {error} (--debug shows where)", debug)
+    if (failure := machine_failure(error)) is not None:
+        _print_error(failure.message, debug)
+        return failure.exit_code
+    _print_error(f"unexpected {type(error).__name__}: {error}; repeat the command with --debug to see where", debug)
     return KokoroLabError.exit_code
 
 
-def _complain(message: str, debug: bool) -> None:
+def _print_error(message: str, debug: bool) -> None:
     if debug:
-        import traceback
-
         traceback.print_exc()
-    print(f"kokoro-lab: {sentence(message)}", file=sys.stderr)
+    tell(f"kokoro-lab: {sentence(message)}")
 
 
 def main() -> None:
-    """Entry point of the `kokoro-lab` script."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the command of the process's arguments; `kokoro_lab.__main__` does it before this module is imported."""
+    command(lambda: run(sys.argv[1:]))

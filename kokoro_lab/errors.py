@@ -1,12 +1,12 @@
-"""Every error the package raises on purpose.
+"""The tree of errors that the package raises on purpose.
 
 KokoroLabError                  exit 5   something failed
-├── InputError                  exit 2   what the caller gave cannot be used
-│   ├── EmptyTextError                   nothing speakable is left of the text
+├── InputError                  exit 2   the caller's input cannot be used
+│   ├── EmptyTextError                   the text has nothing to speak
 │   ├── LanguageError                    unknown language, or its package is missing
 │   ├── VoiceError                       unknown or unreadable voice
 │   ├── SettingError                     a setting is out of range or of the wrong kind
-│   ├── ModelNotFoundError               no model of that name or path
+│   ├── ModelNotFoundError               no model has that name or path
 │   └── PlanError                        a sweep plan or job file is malformed
 ├── PhonemizeError              exit 5   grapheme-to-phoneme conversion failed
 ├── ModelError                  exit 5   a model file is truncated, corrupted or foreign
@@ -17,10 +17,12 @@ KokoroLabError                  exit 5   something failed
 ├── StoreError                  exit 5   a results table could not be read or written
 ├── BusyError                   exit 5   another run is measuring on this machine
 ├── RegressedError              exit 1   a gate failed, or something regressed
-├── InconclusiveError           exit 3   the evidence does not decide
+├── InconclusiveError           exit 3   the evidence allows no verdict
 └── NothingMeasuredError        exit 4   no rows to judge
 
-A message is one sentence that says what to do next. Errors survive pickling, so that they can cross a process boundary.
+A message has one form, "what is wrong; what to do": the first word in lower case (names and code keep their spelling),
+no full stop at the end, and what to do after a semicolon, as in "unknown voice 'x'; choose one of a, b". Errors survive
+pickling, so that they can cross a process boundary.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from typing import ClassVar
 
 
 class KokoroLabError(Exception):
-    """Base of the tree; `exit_code` is what the command line ends with."""
+    """Base of the tree; `exit_code` is the exit code of the command line."""
 
     exit_code: ClassVar[int] = 5
 
@@ -39,21 +41,21 @@ class KokoroLabError(Exception):
 
 
 class InputError(KokoroLabError):
-    """What the caller gave cannot be used as it is."""
+    """The caller's input cannot be used as it is."""
 
     exit_code = 2
 
 
 class EmptyTextError(InputError):
-    """Nothing speakable is left of the text."""
+    """The text has nothing to speak."""
 
 
 class LanguageError(InputError):
-    """The language is unknown, or the package that phonemises it is not installed."""
+    """The language is unknown, or its phonemization package is not installed."""
 
 
 class VoiceError(InputError):
-    """The voice is unknown, or its file cannot be read as one."""
+    """The voice is unknown, or its file is not a voice pack."""
 
 
 class SettingError(InputError):
@@ -61,7 +63,7 @@ class SettingError(InputError):
 
 
 class ModelNotFoundError(InputError):
-    """No model has that name, and no file that path."""
+    """No model has that name, and no file has that path."""
 
 
 class PlanError(InputError):
@@ -89,7 +91,7 @@ class InferenceError(KokoroLabError):
 
 
 class WorkerError(KokoroLabError):
-    """A measured process failed; the message carries the cause it reported."""
+    """A measured process failed; the message contains its cause."""
 
 
 class StoreError(KokoroLabError):
@@ -107,7 +109,7 @@ class RegressedError(KokoroLabError):
 
 
 class InconclusiveError(KokoroLabError):
-    """The evidence does not decide."""
+    """The evidence allows no verdict."""
 
     exit_code = 3
 
