@@ -1,1 +1,1 @@
-"""Sound itself: files, loudness, joins and comparison."""
+"""Audio signals: files, loudness, joins and comparison."""

@@ -1,7 +1,4 @@
-"""What is done to speech on its way out: silence trimmed at the ends, level, sample rate.
-
-All of it off unless asked for.
-"""
+"""Final processing of a signal: trimming silence at the ends, loudness, sample rate; each is off by default."""
 
 from __future__ import annotations
 
@@ -11,35 +8,35 @@ import numpy as np
 import numpy.typing as npt
 
 from kokoro_lab.audio.loudness import CEILING_DBTP, integrated_lufs, level, true_peak_dbtp
-from kokoro_lab.audio.wav import SAMPLE_RATE
 from kokoro_lab.errors import SettingError
+from kokoro_lab.units import SAMPLE_RATE
 
 __all__ = ["KEPT_SILENCE_S", "Finish", "Finished", "finish", "resample", "trim"]
 
-SILENCE_DBFS = -50.0  # dB; the level at which a listener begins to hear speech start
-KEPT_SILENCE_S = 0.1  # s; what stays at each end, so that no onset is clipped
-WINDOW_S = 0.005  # s; level is judged over this much, so that a single sample of noise is not speech
+SILENCE_DBFS = -50.0  # dB; level above which speech counts as started
+KEPT_SILENCE_S = 0.1  # s; silence left at each end, so that no onset is cut off
+WINDOW_S = 0.005  # s; window of the level, so that a single noisy sample does not count as speech
 LOWEST_RATE, HIGHEST_RATE = 8_000, 192_000  # Hz
 Samples = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How a signal is to leave."""
+    """Settings of the final processing."""
 
     trim: bool = False
     """Shorten silence at both ends to 100 ms."""
     target_lufs: float | None = None
-    """Integrated loudness to bring it to; TARGET_LUFS (-16) is usual for speech. None leaves the level alone."""
+    """Target of integrated loudness; TARGET_LUFS (-16) is usual for speech. None leaves the level alone."""
     ceiling_dbtp: float = CEILING_DBTP
-    """True peak that levelling may not pass, dB."""
+    """Largest true peak after the loudness is set, dB."""
     sample_rate: int = SAMPLE_RATE
-    """Hz."""
+    """Sample rate of the result, Hz."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A signal as it leaves, and what was done to it."""
+    """A processed signal, and what was done to it."""
 
     samples: Samples
     sample_rate: int
@@ -47,15 +44,15 @@ class Finished:
     trimmed_end_s: float
     gain_db: float
     lufs: float | None
-    """Integrated loudness afterwards; None for less than 0.4 s."""
+    """Integrated loudness of the result; None under 0.4 s."""
     true_peak_dbtp: float
-    """Afterwards; -inf for silence."""
+    """True peak of the result; -inf for silence."""
 
 
 def finish(samples: Samples, policy: Finish | None = None) -> Finished:
-    """Apply a policy to float32[S] at 24 kHz: trim, then resample, then level (a peak moves with the rate).
+    """Process float32[S] at 24 kHz: trim, then resample, then set the loudness (resampling changes the peak).
 
-    Raises SettingError for a sample rate or a level out of range.
+    Raises SettingError for a sample rate or a loudness out of range.
     """
     policy = policy or Finish()
     start = end = 0.0
@@ -65,7 +62,7 @@ def finish(samples: Samples, policy: Finish | None = None) -> Finished:
     gain = 0.0
     if policy.target_lufs is not None:
         if not -70.0 <= policy.target_lufs <= 0.0 or policy.ceiling_dbtp > 0.0:
-            raise SettingError("loudness is -70 to 0 LUFS, with a ceiling of 0 dBTP or less")
+            raise SettingError("loudness is out of range; use -70 to 0 LUFS, and a ceiling of at most 0 dBTP")
         samples, gain = level(
             samples,
             target_lufs=policy.target_lufs,
@@ -83,9 +80,9 @@ def trim(
     keep_s: float = KEPT_SILENCE_S,
     sample_rate: int = SAMPLE_RATE,
 ) -> tuple[Samples, float, float]:
-    """float32[S] with silence at its ends shortened to `keep_s`, and the seconds taken off the start and the end.
+    """float32[S] with silence at its ends shortened to `keep_s`, and the seconds removed from the start and the end.
 
-    A signal that is silent all through comes back whole: nothing in it says what to keep.
+    A signal that is silent throughout is returned whole: nothing in it marks what to keep.
     """
     window = max(1, round(WINDOW_S * sample_rate))
     count = -(-len(samples) // window)
@@ -101,7 +98,7 @@ def trim(
 
 
 def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
-    """float32[S] at one rate as float32[S * to / from] at another, by soxr at its high quality. Raises SettingError."""
+    """Resample float32[S] to float32[S * to / from] with soxr at high quality. Raises SettingError."""
     for rate in (from_rate, to_rate):
         if not LOWEST_RATE <= rate <= HIGHEST_RATE:
             raise SettingError(f"a sample rate of {rate} Hz is out of range; use {LOWEST_RATE} to {HIGHEST_RATE}")

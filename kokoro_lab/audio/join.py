@@ -1,9 +1,9 @@
-"""Segments of speech, put together without clicks.
+"""Segments of speech, joined without clicks.
 
-A cut in a waveform is a step, and a step is a click. At every seam the sound before fades out and the sound after
-fades in, over a raised cosine of 5 ms: longer than one period of a voice's first harmonics would smear a consonant,
-shorter is heard. Nothing overlaps, so lengths add up exactly, and a stream can be made piece by piece with the same
-samples as the whole.
+A cut in a waveform is a step, and a step is heard as a click. At every seam the sound before it fades out and the sound
+after it fades in, over a raised cosine of 5 ms: a fade longer than one period of a voice's first harmonics would smear
+consonants, a shorter fade is audible. Segments do not overlap, so lengths add up exactly, and a stream assembled piece
+by piece has the same samples as the whole.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from kokoro_lab.audio.wav import SAMPLE_RATE
 from kokoro_lab.errors import SettingError
+from kokoro_lab.units import SAMPLE_RATE
 
 __all__ = ["FADE_S", "fade_edges", "join", "silence"]
 
@@ -31,9 +31,9 @@ def silence(seconds: float, *, sample_rate: int = SAMPLE_RATE) -> Samples:
 def fade_edges(
     samples: Samples, *, start: bool, end: bool, fade_s: float = FADE_S, sample_rate: int = SAMPLE_RATE
 ) -> Samples:
-    """float32[S] with its beginning faded in and its end faded out, as asked; a copy, and of the same length.
+    """A copy of float32[S] with its start faded in and its end faded out as requested; the length stays.
 
-    A segment shorter than two fades gets fades of half its length.
+    A segment shorter than two fades gets two fades of half its length.
     """
     faded = np.array(samples, dtype=np.float32)
     length = min(round(fade_s * sample_rate), len(faded) // 2)
@@ -55,13 +55,16 @@ def join(
 ) -> Samples:
     """One signal, float32[sum of segments and pauses]: each segment is followed by its pause in seconds.
 
-    `pauses_s` has one number a segment, or one fewer (nothing after the last). The outer ends are not faded: one
-    segment alone comes back sample for sample. Raises SettingError when the counts do not fit or a pause is negative.
+    `pauses_s` has as many numbers as there are segments, or one fewer (no pause after the last). The outer ends are not
+    faded, so a single segment comes back unchanged. Raises SettingError when the counts do not match or a pause is
+    negative.
     """
     if len(pauses_s) not in (len(segments), max(0, len(segments) - 1)):
-        raise SettingError(f"{len(segments)} segments need as many pauses or one fewer, not {len(pauses_s)}")
+        raise SettingError(
+            f"{len(segments)} segments cannot have {len(pauses_s)} pauses; give a pause per segment, or one fewer"
+        )
     if any(not 0.0 <= pause < float("inf") for pause in pauses_s):
-        raise SettingError("a pause must be a length of time in seconds, 0 or more")
+        raise SettingError("a pause is negative or not finite; give seconds, 0 or more")
     last = len(segments) - 1
     pieces: list[Samples] = []
     for index, segment in enumerate(segments):

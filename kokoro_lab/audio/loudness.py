@@ -1,4 +1,4 @@
-"""How loud a signal is: integrated loudness (ITU-R BS.1770-4) and true peak."""
+"""Integrated loudness of a signal (ITU-R BS.1770-4) and its true peak."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from kokoro_lab.audio.wav import SAMPLE_RATE
+from kokoro_lab.units import SAMPLE_RATE
 
 __all__ = ["CEILING_DBTP", "TARGET_LUFS", "integrated_lufs", "level", "true_peak_dbtp"]
 
-GATING_BLOCK_S = 0.4  # s; BS.1770 measures in blocks of this length, so less than one has no loudness
+GATING_BLOCK_S = 0.4  # s; the block length of BS.1770: a shorter signal has no loudness
 OVERSAMPLING = 4  # BS.1770-4, annex 2: a 4x oversampled peak is at most 0.69 dB low
 TAPS = 24  # per phase, on each side: keeps the interpolator within 0.1 dB up to 0.45 of the sample rate
-TARGET_LUFS = -16.0  # what podcasts and voice assistants are levelled to
+TARGET_LUFS = -16.0  # usual for podcasts and voice assistants
 CEILING_DBTP = -1.0  # headroom that lossy encoders need
 Samples = npt.NDArray[np.float32]
 
 
 def integrated_lufs(samples: Samples, *, sample_rate: int = SAMPLE_RATE) -> float | None:
-    """Integrated loudness of float32[S] in LUFS;
-
-    None for less than 0.4 s, for silence, and for what the gate leaves nothing of.
-    """
+    """Integrated loudness of float32[S] in LUFS; None under 0.4 s, for silence, and if all is gated."""
     if len(samples) < GATING_BLOCK_S * sample_rate or not np.any(samples):
         return None
     import pyloudnorm
@@ -37,9 +34,9 @@ def integrated_lufs(samples: Samples, *, sample_rate: int = SAMPLE_RATE) -> floa
 
 
 def true_peak_dbtp(samples: Samples) -> float:
-    """The peak of float32[S] between its samples, in dB relative to full scale; -inf for silence.
+    """Peak of float32[S] between its samples, in dB relative to full scale; -inf for silence.
 
-    Measured on the signal interpolated four times, so a peak that falls between two samples is seen.
+    The signal is interpolated four times, so a peak that falls between two samples is seen.
     """
     signal = np.asarray(samples, dtype=np.float64)
     if not len(signal):
@@ -57,10 +54,10 @@ def level(
     ceiling_dbtp: float = CEILING_DBTP,
     sample_rate: int = SAMPLE_RATE,
 ) -> tuple[Samples, float]:
-    """float32[S] at the target loudness and the gain in dB that took it there.
+    """float32[S] at the target loudness, and the gain in dB that was applied.
 
-    One gain for the whole signal, lowered where the true peak would pass the ceiling: speech is never limited or
-    compressed. What has no loudness (too short, silent) is only kept under the ceiling.
+    A single gain for the whole signal, reduced where the true peak would exceed the ceiling: speech is never limited or
+    compressed. A signal without a loudness (too short, silent) is only kept under the ceiling.
     """
     loudness = integrated_lufs(samples, sample_rate=sample_rate)
     peak = true_peak_dbtp(samples)

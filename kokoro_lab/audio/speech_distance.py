@@ -1,9 +1,9 @@
-"""How far two renderings are apart as speech: pitch, voicing, spectral envelope and level.
+"""Distance of two renderings as speech: pitch, voicing, spectral envelope and level.
 
-Pitch is taken from the signal (autocorrelation after Boersma 1993, 60 ms every 12.5 ms, 60 to 420 Hz); where a model
-tells its own F0 curve, `variants.verify` compares that instead. Mel-cepstral distortion follows Kubichek (1993): 13
-cepstral coefficients without the zeroth, 10 / ln 10 sqrt(2 sum d^2) dB. Both expect renderings of equal length: a
-longer one is cut.
+Pitch is estimated from the signal (autocorrelation after Boersma 1993, 60 ms every 12.5 ms, 60 to 420 Hz); where a
+model has an F0 output, `variants.verify` compares that instead. Mel-cepstral distortion follows Kubichek (1993): 13
+cepstral coefficients without the zeroth, 10 / ln 10 sqrt(2 sum d^2) dB. Both expect renderings of equal length: the
+longer rendering is cut.
 """
 
 from __future__ import annotations
@@ -14,36 +14,37 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kokoro_lab.audio.compare import log_mel
 from kokoro_lab.audio.loudness import integrated_lufs, true_peak_dbtp
-from kokoro_lab.audio.wav import SAMPLE_RATE
+from kokoro_lab.audio.spectrogram import log_mel
+from kokoro_lab.units import SAMPLE_RATE
 
 __all__ = ["SpeechDistance", "f0_track", "mel_cepstral_distortion_db", "pitch_distance", "snr_db", "speech_distance"]
 
 HOP = 300  # samples, 12.5 ms: the rate of the model's own curves
 WINDOW = 1440  # samples, 60 ms: more than three periods of the lowest pitch
 LOWEST_HZ, HIGHEST_HZ = 60.0, 420.0
-VOICED = 0.5  # of the autocorrelation at lag 0
-NEAR = 0.9  # of the highest peak
+VOICED = 0.5  # share of the autocorrelation at lag 0
+NEAR = 0.9  # share of the highest peak
 QUIET = 1e-3  # RMS of a frame that has no pitch, -60 dBFS
 COEFFICIENTS = 13
+BLOCK = 1_024  # windows that are transformed at once
 
 Samples = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechDistance:
-    """One candidate against its reference; None where one of the two is too short, silent or unvoiced."""
+    """A candidate compared with its reference; None where either is too short, silent or unvoiced."""
 
     f0_cents: float | None
-    """Root mean square over the frames voiced in both."""
+    """Root mean square difference in cents over the frames voiced in both."""
     voicing_error: float
-    """Share of frames voiced in one of the two only."""
+    """Share of frames voiced in only one of the two."""
     mcd_db: float
     loudness_lu: float | None
-    """Candidate less reference; None under 0.4 s. A limit on it needs 3 s."""
+    """Candidate minus reference; None under 0.4 s. A limit on it is meaningful from 3 s."""
     true_peak_db: float
-    """Candidate less reference."""
+    """Candidate minus reference."""
 
 
 def speech_distance(reference: Samples, candidate: Samples) -> SpeechDistance:
@@ -59,7 +60,7 @@ def speech_distance(reference: Samples, candidate: Samples) -> SpeechDistance:
 
 
 def snr_db(reference: Samples, candidate: Samples) -> float:
-    """Energy of the reference over that of the difference, in dB; inf for equal signals, -inf for unequal lengths."""
+    """Energy of the reference over energy of the difference, in dB; inf for equal signals, -inf for unequal lengths."""
     if len(reference) != len(candidate):
         return -math.inf
     signal = float(np.sum(np.square(reference, dtype=np.float64)))
@@ -72,7 +73,7 @@ def snr_db(reference: Samples, candidate: Samples) -> float:
 def pitch_distance(
     reference: npt.NDArray[np.floating], candidate: npt.NDArray[np.floating], threshold: float = 10.0
 ) -> tuple[float | None, float]:
-    """(RMS in cents over frames voiced in both, share voiced in one only) of two F0 curves in Hz, one length."""
+    """(RMS in cents over frames voiced in both, share voiced in one only) of two F0 curves in Hz of equal length."""
     ours, theirs = reference > threshold, candidate > threshold
     error = float(np.mean(ours != theirs)) if len(ours) else 0.0
     both = ours & theirs
@@ -82,13 +83,18 @@ def pitch_distance(
     return float(np.sqrt(np.mean(cents**2))), error
 
 
-def f0_track(samples: Samples) -> npt.NDArray[np.float64]:
-    """F0 in Hz every 300 samples, 0 where nothing is voiced: float64[frames]."""
-    signal = np.asarray(samples, np.float64)
-    frames = max(1, -(-len(signal) // HOP))
-    padded = np.zeros(frames * HOP + WINDOW)
-    padded[WINDOW // 2 : WINDOW // 2 + len(signal)] = signal
-    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:frames]
+def f0_track(samples: Samples, hop: int = HOP) -> npt.NDArray[np.float64]:
+    """F0 in Hz every `hop` samples, 0 where the frame is unvoiced: float64[frames]."""
+    frames = max(1, -(-len(samples) // hop))
+    padded = np.zeros(frames * hop + WINDOW)
+    padded[WINDOW // 2 : WINDOW // 2 + len(samples)] = samples
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::hop][:frames]
+    # in blocks: the windows of a long article would take gigabytes
+    return np.concatenate([_f0(windows[start : start + BLOCK]) for start in range(0, frames, BLOCK)])
+
+
+def _f0(windows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """F0 in Hz of each window of 60 ms: [frames, 1440] -> [frames]."""
     hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * (np.arange(WINDOW) + 0.5) / WINDOW)
     windows = (windows - windows.mean(axis=1, keepdims=True)) * hann
     energy = np.sum(windows**2, axis=1)
@@ -99,9 +105,9 @@ def f0_track(samples: Samples) -> npt.NDArray[np.float64]:
     inner = part[:, 1:-1]
     peak = (inner >= part[:, :-2]) & (inner >= part[:, 2:])
     top = np.where(peak, inner, -1.0).max(axis=1)
-    # multiples of a period are peaks too: the first that comes near the highest is the period
+    # multiples of a period are peaks too: the period is the first peak that comes near the highest
     best = (peak & (inner >= NEAR * top[:, None])).argmax(axis=1)
-    rows = np.arange(frames)
+    rows = np.arange(len(windows))
     left, middle, right = part[rows, best], part[rows, best + 1], part[rows, best + 2]
     bend = left - 2 * middle + right
     shift = np.where(np.abs(bend) > 1e-12, 0.5 * (left - right) / np.where(bend == 0, 1.0, bend), 0.0)
@@ -111,13 +117,13 @@ def f0_track(samples: Samples) -> npt.NDArray[np.float64]:
 
 
 def _autocorrelation(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """[rows, n] -> [rows, n], lag 0 first."""
+    """Autocorrelation of each row, lag 0 first: [rows, n] -> [rows, n]."""
     power = np.abs(np.fft.rfft(rows, 2 * rows.shape[1], axis=1)) ** 2
     return np.asarray(np.fft.irfft(power, axis=1)[:, : rows.shape[1]])
 
 
 def mel_cepstral_distortion_db(reference: Samples, candidate: Samples) -> float:
-    """Mean over the frames of the shorter signal; infinite when one holds a value that is not finite."""
+    """Mean over the frames of the shorter signal; infinite when either signal has a value that is not finite."""
     if not (np.isfinite(reference).all() and np.isfinite(candidate).all()):
         return math.inf
     first, second = log_mel(reference), log_mel(candidate)

@@ -1,4 +1,4 @@
-"""English abbreviations in full; the dot that ends one is not the dot that ends a sentence."""
+"""English abbreviations written out in full; the dot of an abbreviation is told apart from a full stop."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ _TITLES = {
     "Gov": "Governor", "Sen": "Senator", "Rep": "Representative", "St": "Saint", "Mt": "Mount", "Ft": "Fort",
     "Messrs": "Messieurs",
 }  # fmt: skip
-"""Before a capital."""
+"""Titles: expanded before a capitalized name."""
 _PLACES = {"St": "Street", "Dr": "Drive", "Ave": "Avenue", "Blvd": "Boulevard", "Rd": "Road", "Mt": "Mount"}
-"""After a capital, and not before one."""
+"""Places: expanded after a capitalized name that no further name follows."""
 _BEFORE_NUMBERS = {
     "no": "number", "nos": "numbers", "p": "page", "pp": "pages", "fig": "figure", "figs": "figures", "vol": "volume",
     "ch": "chapter", "sec": "section", "eq": "equation",
 }  # fmt: skip
 NUMBERED = frozenset(_BEFORE_NUMBERS)
-"""Abbreviations that a number follows; without one they are words ("no", "fig", "sec") at the end of a sentence."""
+"""Abbreviations of what a number follows; where no number follows they are words ("no", "fig", "sec") that end a
+sentence."""
 _MONTHS = {
     "Jan": "January", "Feb": "February", "Mar": "March", "Apr": "April", "Jun": "June", "Jul": "July", "Aug": "August",
     "Sept": "September", "Sep": "September", "Oct": "October", "Nov": "November", "Dec": "December",
@@ -36,11 +37,12 @@ _ALWAYS = {
     "co": "Company", "jr": "Junior", "sr": "Senior", "a.k.a": "also known as", "viz": "namely", "et al": "and others",
 }  # fmt: skip
 _BARE = {"Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Dr": "Doctor", "vs": "versus", "w/o": "without", "w/": "with "}
-"""What is an abbreviation without its dot, too."""
+"""Abbreviations that are also written without a dot."""
 
 
 NUMBER_FOLLOWS = r"#?\d|[IVXLC]{2,}\b(?!['’])"
-"""A pattern of what makes "no." and its like abbreviations: a digit, or a Roman numeral of two letters or more."""
+"""Pattern of what must follow "no." and the like to make them abbreviations: a digit, or a Roman numeral of at least
+two letters."""
 
 
 def _any(words: dict[str, str]) -> str:
@@ -60,7 +62,7 @@ _INITIAL = re.compile(r"\b(?P<letter>[A-HJ-Z])\.(?=\s*[A-Z])")
 
 
 def expand_abbreviations(text: str) -> str:
-    """Sanitised English with its abbreviations written out. At the end of the text the dot stays, as a full stop."""
+    """Sanitised English with its abbreviations written out; a dot that ends the text stays as a full stop."""
     if "." in text:
         text = _TITLE.sub(lambda match: _TITLES[match["word"]], text)
         text = _PLACE.sub(lambda match: _PLACES[match["word"]] + _stop(match), text)
@@ -77,6 +79,6 @@ def expand_abbreviations(text: str) -> str:
 
 
 def _stop(match: re.Match[str]) -> str:
-    """The full stop that an abbreviation's dot is too, where nothing follows it."""
+    """The full stop that the dot of an abbreviation doubles as when it ends the text, else an empty string."""
     last = match[0].endswith(".") and not match.string[match.end() :].strip("\"”')] ")
     return "." if last else ""

@@ -1,4 +1,4 @@
-"""URLs, e-mail addresses and file names as people read them out."""
+"""URLs, e-mail addresses and file names written out as people read them aloud."""
 
 from __future__ import annotations
 
@@ -40,4 +40,4 @@ ADDRESSES: tuple[Rule, ...] = (
     rule(rf"(?<![\w@.-])(?:[A-Za-z0-9-]{{1,64}}\.)+(?:{_DOMAINS})(?:[/?#][^\s<>\"“”]*)?(?![\w-]|\.\w)", _url),
     rule(r"(?<![\w.])(?P<name>[A-Za-z_][\w-]+)\.(?P<suffix>[a-z][a-z0-9]{1,4})(?![\w-]|\.\w)", _file),
 )
-"""From the longest to the shortest form."""
+"""Ordered from the longest form to the shortest."""

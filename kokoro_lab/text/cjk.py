@@ -1,6 +1,6 @@
-"""Japanese and Mandarin, by the packages that misaki uses for them when they are installed.
+"""Japanese and Mandarin phonemization by misaki's optional packages.
 
-Words in Latin letters among them are read as English: misaki passes their letters on as if they were phonemes.
+Words in Latin letters are phonemized as English, because misaki would pass their letters on as if they were phonemes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kokoro_lab.errors import LanguageError, PhonemizeError
+from kokoro_lab.process.forks import after_fork
 from kokoro_lab.text.english import EnglishPhonemizer
 from kokoro_lab.text.links import spans
 from kokoro_lab.text.words import Phonemized, Piece, assemble
@@ -22,11 +23,12 @@ _LATIN = re.compile(r"([A-Za-z]+(?:['’ -][A-Za-z]+)*)")
 
 
 class CjkPhonemizer:
-    """ja or zh: whole stretches of text at a time, since these scripts put no space between words."""
+    """Phonemizer of "ja" or "zh": works on whole stretches of text, since these scripts put no spaces between words."""
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
-        self._lock = threading.Lock()
+        self._renew()
+        after_fork(self, type(self)._renew)
         self._english = EnglishPhonemizer("en-us")
         try:
             if lang == "ja":
@@ -43,12 +45,15 @@ class CjkPhonemizer:
             raise LanguageError(
                 f"{name} needs the package {error.name}; pip install 'misaki[{lang}]'{extra}"
             ) from error
-        except RuntimeError as error:  # fugashi's, for unidic comes without its dictionary
+        except RuntimeError as error:  # raised by fugashi: unidic is installed without its dictionary
             raise LanguageError(
                 "Japanese needs a dictionary; pip install unidic-lite and pip uninstall unidic, or run "
                 "`python -m unidic download`"
             ) from error
-        logging.getLogger("jieba").setLevel(logging.WARNING)  # it tells of its dictionary on standard error
+        logging.getLogger("jieba").setLevel(logging.WARNING)  # its INFO messages go to standard error
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
 
     def phonemize(self, text: str) -> Phonemized:
         """Phonemes of normalised text. Raises PhonemizeError."""
@@ -70,6 +75,8 @@ class CjkPhonemizer:
         try:
             with self._lock:
                 phonemes, _ = self._g2p(text)
-        except Exception as error:  # these packages raise whatever their dictionaries do
-            raise PhonemizeError(f"{self.lang} text {text[:40]!r} could not be phonemised: {error!r}") from error
+        except Exception as error:  # these packages let any exception of their dictionaries through
+            raise PhonemizeError(
+                f"cannot phonemize {self.lang} text {text[:40]!r}: {error!r}; check the text or reinstall misaki"
+            ) from error
         return str(phonemes).strip()

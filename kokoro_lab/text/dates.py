@@ -1,10 +1,10 @@
-"""English dates and times of day, years and decades in words."""
+"""English dates, times of day, years and decades in words."""
 
 from __future__ import annotations
 
 import re
 
-from kokoro_lab.text.numbers import cardinal, ordinal, year
+from kokoro_lab.text.number_words import cardinal, ordinal, year
 from kokoro_lab.text.rules import Rule, rule
 
 __all__ = ["DATES", "MONTHS", "YEARS"]
@@ -26,14 +26,14 @@ MONTHS = (
 
 
 def _time(match: re.Match[str], british: bool) -> str:
-    found = match.groupdict()
-    hour, minute, half = int(found["hour"]), int(found.get("minute") or 0), found["half"]
+    parts = match.groupdict()
+    hour, minute, half = int(parts["hour"]), int(parts.get("minute") or 0), parts["half"]
     suffix = f" {half[0].lower()}.m" if half else ""
     if half and match[0].endswith(".") and not match.string[match.end() :].strip("\"”')] "):
         suffix += "."
-    if found.get("second"):
+    if parts.get("second"):
         return f"{cardinal(hour)} {_minutes(minute)} and {cardinal(int(match['second']))} seconds{suffix}"
-    if "minute" not in found or (minute == 0 and half):
+    if "minute" not in parts or (minute == 0 and half):
         return f"{cardinal(hour)}{suffix}"
     if minute == 0:
         return f"{cardinal(hour)} o'clock" if 0 < hour <= 12 else f"{cardinal(hour)} hundred"
@@ -100,10 +100,10 @@ DATES: tuple[Rule, ...] = (
         _month_day,
     ),
 )
-"""Times and whole dates: before any other rule touches their digits."""
+"""Times and whole dates; applied before any other rule that consumes digits."""
 
 YEARS: tuple[Rule, ...] = (
     rule(r"(?<!\w)['’]?(?P<number>[12]\d\d0|[2-9]0)['’]?s\b", _decade),
     rule(r"(?<![\w.,$-])(?:1[1-9]|20)\d\d(?![\w]|[.,]\d|%)", _year),
 )
-"""Decades, and numbers from 1100 to 2099, which are read as years."""
+"""Decades and the numbers 1100 to 2099, which are read as years."""

@@ -1,19 +1,19 @@
-"""English: misaki's dictionaries and rules, espeak for words that they do not know, the letters where espeak is silent.
+"""English phonemization: misaki's dictionaries and rules, espeak-ng for unknown words, else the letters themselves.
 
-misaki is used without two of its habits. It fetches a spaCy model that is not installed: here the model is used when
-it is there, and rule tags (tagger.py) take its place when not. And it imports spaCy, and copies its dictionaries to
-capitalise them, whether or not it needs to: here both wait until something asks.
+Two things that misaki does by itself are avoided. It downloads a spaCy model when none is installed: here an installed
+model is used, and rule-based tags (tagger.py) otherwise. It also imports spaCy and copies its dictionaries to
+capitalise them whether or not they are needed: here both are loaded on first use.
 """
 
 from __future__ import annotations
 
 import copy
 import importlib.resources
-import importlib.util
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -25,22 +25,27 @@ from kokoro_lab.text.words import Phonemized, Piece, WordPath, assemble
 
 __all__ = ["SPACY_MODEL", "EnglishPhonemizer", "tagger_in_use"]
 
+MOST_GLUED = 12
+"""Parts of words without white space between them, such as the seven of "jack-of-all-trades", that misaki gets: the
+time of its search for known compounds grows with the cube of their number."""
 SPACY_MODEL = "en_core_web_sm"
 _PAUSES = frozenset(";:,.!?—…“”")
 _BRACKETS = {"(": "(", ")": ")", "[": "(", "]": ")", "{": "(", "}": ")", "-": "—", "–": "—"}
-_NAMED = frozenset("%&+@")  # misaki says these
+_NAMED = frozenset("%&+@")  # misaki has names for these
 _LETTERS = str.maketrans({"g": "ɡ", "c": "k", "q": "k", "x": "z", "y": "j"})
 _USER_IPA = {
     "eɪ": "A", "aɪ": "I", "oʊ": "O", "əʊ": "Q", "aʊ": "W", "ɔɪ": "Y", "tʃ": "ʧ", "dʒ": "ʤ", "r": "ɹ", "g": "ɡ", "ɚ":
     "əɹ", "ɝ": "ɜɹ",
 }  # fmt: skip
-"""What people write as IPA for English, in the symbols that misaki writes for the model."""
+"""IPA as people write it for English -> the symbols that misaki writes for the model."""
 
 
 @lru_cache(maxsize=1)
 def tagger_in_use() -> str:
-    """What tags English words: the spaCy model if it is installed, else "rules"."""
-    return SPACY_MODEL if importlib.util.find_spec(SPACY_MODEL) is not None else "rules"
+    """The tagger of English words: the name of the spaCy model where it and spaCy are installed, else "rules"."""
+    # Looked up on the path alone: while misaki is imported, sys.modules holds a stand-in for spaCy.
+    installed = all(PathFinder.find_spec(name) is not None for name in (SPACY_MODEL, "spacy"))
+    return SPACY_MODEL if installed else "rules"
 
 
 class EnglishPhonemizer:
@@ -49,7 +54,7 @@ class EnglishPhonemizer:
     def __init__(self, lang: str) -> None:
         self.lang = lang
         self._misaki = _misaki()
-        self._g2p: Any = self._misaki.G2P.__new__(self._misaki.G2P)  # its __init__ would fetch the model
+        self._g2p: Any = self._misaki.G2P.__new__(self._misaki.G2P)  # its __init__ would download the model
         self._g2p.version = None
         self._g2p.british = lang == "en-gb"
         self._g2p.unk = ""
@@ -64,38 +69,57 @@ class EnglishPhonemizer:
         try:
             _, words = g2p(text, preprocess=False)
         except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError) as error:
-            raise PhonemizeError(f"misaki could not phonemise {text[:60]!r}: {error!r}") from error
+            raise PhonemizeError(f"misaki cannot phonemize {text[:60]!r}: {error!r}; check the text") from error
         return assemble(self._pieces(words, fallback.paths))
 
     def _tokens(self, text: str) -> list[Any]:
-        """misaki's tokens, tagged; what needs no dictionary (marks, pronunciations given) has its phonemes already."""
-        found: list[tuple[Token, Span]] = []
+        """misaki's tokens with tags; punctuation and words with a given pronunciation have their phonemes already."""
+        sources: list[tuple[Token, Span]] = []
         for span in spans(text):
             if span.ipa is not None:
-                found.append((Token(span.text, " " if span.text[-1:].isspace() else "", True), span))
+                sources.append((Token(span.text, " " if span.text[-1:].isspace() else "", True), span))
                 continue
-            if found and span.text[:1].isspace():
-                found[-1] = (found[-1][0]._replace(whitespace=" "), found[-1][1])
-            found.extend((token, span) for token in tokens(span.text))
-        row = [token for token, _ in found]
+            if sources and span.text[:1].isspace():
+                sources[-1] = (sources[-1][0]._replace(whitespace=" "), sources[-1][1])
+            sources.extend((token, span) for token in tokens(span.text))
+        sources = list(self._separated(sources))
+        row = [token for token, _ in sources]
         tags = rule_tags(row) if tagger_in_use() == "rules" else _spacy_tags(row)
         before = ""
-        made = []
-        for (token, span), tag in zip(found, tags, strict=True):
-            made.append(self._token(token, tag, span, opening=not before or before[-1] in " (“—["))
+        tagged = []
+        for (token, span), tag in zip(sources, tags, strict=True):
+            tagged.append(self._token(token, tag, span, opening=not before or before[-1] in " (“—["))
             before = token.text + token.whitespace
-        return made
+        return tagged
+
+    def _separated(self, sources: Iterable[tuple[Token, Span]]) -> Iterator[tuple[Token, Span]]:
+        """The tokens, with white space wherever MOST_GLUED of misaki's parts of words would touch the next."""
+        glued = 0
+        for token, span in sources:
+            if span.ipa is not None or not (token.is_word or token.text in _NAMED):
+                glued = 0  # it has its phonemes already
+                yield token, span
+                continue
+            plain = token.text.isalpha() and token.text[1:].islower()
+            parts = [token.text] if plain else self._misaki.subtokenize(token.text) or [token.text]
+            while glued + len(parts) >= MOST_GLUED:
+                room = MOST_GLUED - glued
+                yield Token("".join(parts[:room]), " ", token.is_word), span
+                parts, glued = parts[room:], 0
+            if parts:
+                glued = 0 if token.whitespace else glued + len(parts)
+                yield Token("".join(parts), token.whitespace, token.is_word), span
 
     def _token(self, token: Token, tag: str, span: Span, *, opening: bool) -> Any:
-        made = self._misaki.MToken(text=token.text, tag=tag, whitespace=token.whitespace)
-        made._ = self._misaki.MToken.Underscore(is_head=True, num_flags="", prespace=False)
+        mtoken = self._misaki.MToken(text=token.text, tag=tag, whitespace=token.whitespace)
+        mtoken._ = self._misaki.MToken.Underscore(is_head=True, num_flags="", prespace=False)
         if span.ipa is not None:
-            made.phonemes, made._.rating = symbols_of_ipa(span.ipa), 5
+            mtoken.phonemes, mtoken._.rating = symbols_of_ipa(span.ipa), 5
         elif span.stress is not None:
-            made._.stress = span.stress
+            mtoken._.stress = span.stress
         elif not token.is_word and token.text not in _NAMED:
-            made.phonemes, made._.rating = _mark(token.text, opening), 4
-        return made
+            mtoken.phonemes, mtoken._.rating = _mark(token.text, opening), 4
+        return mtoken
 
     def _pieces(self, words: Sequence[Any], fallback: dict[str, WordPath]) -> Iterator[Piece]:
         spaced = False
@@ -117,7 +141,7 @@ class EnglishPhonemizer:
 
 
 def symbols_of_ipa(ipa: str) -> str:
-    """A pronunciation that somebody wrote, in the symbols that the model was trained with for English."""
+    """A pronunciation given in IPA, in the symbols that the model was trained with for English."""
     ipa = ipa.replace("\u0361", "").replace(".", "").replace("'", "ˈ")
     for written, symbol in _USER_IPA.items():
         ipa = ipa.replace(written, symbol)
@@ -125,7 +149,7 @@ def symbols_of_ipa(ipa: str) -> str:
 
 
 class _Fallback:
-    """What misaki calls for a word it does not know; remembers which path the word took."""
+    """The fallback that misaki calls for unknown words; records which path each word took."""
 
     def __init__(self, lang: str) -> None:
         self.paths: dict[str, WordPath] = {}
@@ -142,7 +166,7 @@ class _Fallback:
 
 
 class _EspeakBackend:
-    """Our espeak, in the shape in which misaki's EspeakFallback expects phonemizer's."""
+    """Our espeak with the interface of phonemizer's espeak backend, which misaki's EspeakFallback expects."""
 
     def __init__(self, lang: str) -> None:
         self._espeak = espeak(lang)
@@ -153,7 +177,7 @@ class _EspeakBackend:
 
 @lru_cache(maxsize=2)
 def _espeak_fallback(lang: str) -> Any:
-    """misaki's mapping from espeak's IPA to its own symbols, over our espeak."""
+    """misaki's mapping from espeak's IPA to its own symbols, applied to our espeak."""
     from misaki.espeak import EspeakFallback
 
     fallback = EspeakFallback.__new__(EspeakFallback)  # its __init__ would start a second espeak
@@ -164,7 +188,7 @@ def _espeak_fallback(lang: str) -> Any:
 
 
 class _Dictionary:
-    """One of misaki's dictionaries, read when it is first asked; "Word" finds "word" and "word" finds "Word"."""
+    """One of misaki's dictionaries, read on first use; a lookup also tries the word's other capitalization."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -205,7 +229,7 @@ def _lexicon(misaki: Any, british: bool) -> Any:
 
 
 class _Unloaded(ModuleType):
-    """Stands where misaki keeps a module, and loads that module when something of it is asked for."""
+    """Placeholder for a module that misaki refers to; imports the module on the first access to an attribute."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib.import_module(self.__name__), name)
@@ -213,13 +237,13 @@ class _Unloaded(ModuleType):
 
 @lru_cache(maxsize=1)
 def _misaki() -> Any:
-    """The module misaki.en, imported without spaCy unless that is loaded already (0.6 s and 60 MB saved)."""
+    """The module misaki.en, imported without spaCy unless that is loaded already (saves 0.6 s and 60 MB)."""
     stand_in = _Unloaded("spacy")
     sys.modules.setdefault("spacy", stand_in)
     try:
         from misaki import en
     except ImportError as error:
-        raise LanguageError(f"English needs the package {error.name}; install it") from error
+        raise LanguageError(f"English needs the package {error.name}; install it with pip") from error
     finally:
         if sys.modules.get("spacy") is stand_in:
             del sys.modules["spacy"]
@@ -234,7 +258,7 @@ def _spacy_pipeline() -> Any:
 
 
 def _spacy_tags(row: Sequence[Token]) -> list[str]:
-    """Tags of the installed model for our tokens."""
+    """Tags of our tokens by the installed spaCy model."""
     from spacy.tokens import Doc
 
     pipeline = _spacy_pipeline()
@@ -243,7 +267,7 @@ def _spacy_tags(row: Sequence[Token]) -> list[str]:
 
 
 def _mark(text: str, opening: bool) -> str:
-    """How a mark of punctuation is written for the model; nothing for those it does not know."""
+    """A punctuation mark as the model's vocabulary writes it; empty for marks that the vocabulary lacks."""
     if text == '"':
         return "“" if opening else "”"
     if text.startswith(".."):

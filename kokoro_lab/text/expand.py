@@ -1,23 +1,28 @@
-"""English as it is read aloud: money, dates, times, versions, addresses, signs and abbreviations in words.
+"""English as it is read aloud: money, dates, times, versions, addresses, symbols and abbreviations in words.
 
-One table of rules, tried in order from the most specific to the least; each turns what it matches into words, so that
-a later rule does not see it again. What comes out holds no digits and no sign that a dictionary lacks.
+A single table of rules is tried in order, the most specific first; each rule turns its matches into words, so that no
+later rule sees them again. The result has no digits and no symbols that a dictionary lacks.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from kokoro_lab.text.abbreviations import expand_abbreviations
 from kokoro_lab.text.addresses import ADDRESSES
 from kokoro_lab.text.dates import DATES, YEARS
-from kokoro_lab.text.numbers import amount, cardinal, decimal, digits, fraction, ordinal, plural
+from kokoro_lab.text.number_words import amount, cardinal, decimal, digits, fraction, ordinal, plural
 from kokoro_lab.text.rules import Rule, apply, rule
+from kokoro_lab.text.sanitize import stretches
 
 __all__ = ["expand", "spell"]
 
-_NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
+LONGEST_STRETCH = 1_500
+"""Characters written out at a time, more than any sentence of a segment has. The time of some rules grows with the
+square of what they search, so that they must not search a whole book."""
+_NUMBER = r"\d{1,3}(?:,\d{3})++(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
 _MONEY = {
     "$": ("dollar", "cent"),
     "£": ("pound", "penny"),
@@ -46,27 +51,35 @@ _SIGNS = {
 
 
 def expand(text: str, *, british: bool = False) -> str:
-    """Sanitised English with everything written out; text that is only words comes back as it is."""
+    """Sanitised English with everything written out; text that is words already comes back unchanged."""
     if not _WRITTEN.search(text, 0, len(text) - text.endswith(".")):
         return text
+    if len(text) <= LONGEST_STRETCH:
+        return _expanded(text, british)
+    parts = stretches(text, LONGEST_STRETCH)
+    return "".join(_expanded(part, british) + ("\n" if part[-1] == "\n" else " ") for part in parts).strip()
+
+
+def spell(text: str) -> str:
+    """Letter by letter and digit by digit: "B2B" becomes "B two B"."""
+    return " ".join(digits(c) or _SIGNS.get(c) or c.upper() for c in _ascii_digits(text) if not c.isspace())
+
+
+def _expanded(text: str, british: bool) -> str:
     text = apply(ADDRESSES, _ascii_digits(text), british=british)
     text = apply(_RULES, expand_abbreviations(text), british=british)
     return _SPACES.sub(" ", _LOOSE.sub(r"\1", text)).strip()
 
 
-def spell(text: str) -> str:
-    """Letter by letter, digit by digit: "B2B" as "B two B"."""
-    return " ".join(digits(c) or _SIGNS.get(c) or c.upper() for c in _ascii_digits(text) if not c.isspace())
-
-
 def _ascii_digits(text: str) -> str:
-    """Digits of other scripts as ASCII, superscripts and fraction signs in words."""
+    """Digits of other scripts as ASCII; superscripts and fraction characters in words."""
     if text.isascii():
         return text
     text = _HALVES.sub(" and a half", text)
     return "".join(_digit(character) for character in text)
 
 
+@lru_cache(maxsize=1_024)
 def _digit(character: str) -> str:
     if character in "²³":
         return " squared" if character == "²" else " cubed"
@@ -102,7 +115,7 @@ def _phone(match: re.Match[str], british: bool) -> str:
 
 
 def _ordinal(match: re.Match[str], british: bool) -> str:
-    return ordinal(int(match["number"].replace(",", "")), british=british)
+    return ordinal(match["number"].replace(",", ""), british=british)
 
 
 def _range(match: re.Match[str], british: bool) -> str:
@@ -127,7 +140,7 @@ def _unit(match: re.Match[str], british: bool) -> str:
 
 
 def _number(match: re.Match[str], british: bool) -> str:
-    """Any other number; apart from letters that it touches."""
+    """Any other number, separated from adjacent letters."""
     words = decimal(match["number"], british=british)
     before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
     if before.isalpha() and len(match["number"]) > 2 and "," not in match["number"]:
@@ -142,7 +155,7 @@ def _sign(match: re.Match[str], british: bool) -> str:
 
 
 _WRITTEN = re.compile(r"[^A-Za-z'’,;:!?—…\"“”()\s-]|\b(?:Mr|Mrs|Ms|Dr|vs)\b")
-"""Something that is not yet as it is spoken."""
+"""Anything that is not yet written as it is spoken."""
 _SPACES = re.compile(r"[^\S\n]{2,}")
 _LOOSE = re.compile(r" +([,.;:!?)](?=\s|$))")
 _HALVES = re.compile(r"(?<=\d)½")

@@ -1,4 +1,4 @@
-"""The nine languages of Kokoro-82M's voices."""
+"""The nine languages that Kokoro-82M's voices speak."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LANGUAGES = {
     "p": "pt-br",
     "z": "zh",
 }
-"""The letter that a voice's name begins with, and the language it speaks."""
+"""First letter of a voice's name -> the language that the voice speaks."""
 
 _ALIASES = {
     "en": "en-us",
@@ -42,21 +42,18 @@ _VOICE = re.compile(r"([abefhijpz])[fm]_")
 
 
 def canonical_language(name: str) -> str:
-    """The language that `name` means: "en" and "a" are "en-us", "PT_BR" is "pt-br".
+    """The canonical code of a language name: "en" and "a" are "en-us", "PT_BR" is "pt-br".
 
     Raises LanguageError for a language that no voice speaks.
     """
     wanted = name.strip().lower().replace("_", "-")
     wanted = LANGUAGES.get(wanted, _ALIASES.get(wanted, wanted))
     if wanted not in LANGUAGES.values():
-        raise LanguageError(f"language {name!r} is not spoken here; use one of {', '.join(LANGUAGES.values())}")
+        raise LanguageError(f"unknown language {name!r}; choose one of {', '.join(LANGUAGES.values())}")
     return wanted
 
 
 def language_of_voice(voice: str) -> str | None:
-    """The language of a published voice, by the letter in front ("af_heart" is "en-us");
-
-    None for names of another form.
-    """
+    """The language of a published voice by its first letter ("af_heart" is "en-us"); None for other names."""
     match = _VOICE.match(voice)
     return LANGUAGES[match[1]] if match else None

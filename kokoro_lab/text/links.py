@@ -1,7 +1,7 @@
-"""`[word](/ipa/)`: how a word is to be pronounced, said in the text itself.
+"""`[word](/ipa/)` links: the pronunciation of a word, given in the text itself.
 
-`[word](2)` raises the stress of a word and `[word](-1)` lowers it, as misaki has it; SSML emphasis becomes that. Other
-links of Markdown are not ours: they stay text.
+`[word](2)` raises the stress of a word and `[word](-1)` lowers it, as in misaki; SSML emphasis is turned into these
+links. Any other Markdown link is plain text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LINK = re.compile(r"\[(?P<text>[^\[\]\n]{1,200})\]\((?:/(?P<ipa>[^/()\n]{1,200})
 
 
 class Span(NamedTuple):
-    """A stretch of text, with the pronunciation that was asked for if one was."""
+    """A stretch of text, with its pronunciation where the text gives one."""
 
     text: str
     ipa: str | None = None
@@ -24,12 +24,12 @@ class Span(NamedTuple):
 
     @property
     def linked(self) -> bool:
-        """Whether a link made it: its text must reach the phonemizer as it is."""
+        """Whether it comes from a link: its text must then reach the phonemizer unchanged."""
         return self.ipa is not None or self.stress is not None
 
 
 def spans(text: str) -> Iterator[Span]:
-    """`text` in stretches, in order; joined, their texts are `text` with every link replaced by its word."""
+    """`text` as consecutive stretches; their texts, joined, are `text` with each link replaced by its word."""
     position = 0
     for match in LINK.finditer(text):
         if match.start() > position:

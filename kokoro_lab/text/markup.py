@@ -1,15 +1,17 @@
-"""A subset of SSML (W3C Speech Synthesis Markup Language 1.1): what of it this engine can honour, and nothing it
-would ignore.
+"""The supported subset of SSML (W3C Speech Synthesis Markup Language 1.1); everything else is an error.
 
-<speak>  <p>  <s>                       the document, paragraphs, sentences <break time="500ms"/>                   or
-strength="none | x-weak | weak | medium | strong | x-strong" <say-as interpret-as="characters">      or spell-out,
-digits, cardinal, ordinal, year, date, time, currency, telephone <emphasis level="strong">               or moderate,
-reduced, none <prosody rate="120%">                   or x-slow, slow, medium, fast, x-fast, or a factor <sub
-alias="...">  <phoneme alphabet="ipa" ph="...">
+    <speak>  <p>  <s>                     the document, paragraphs, sentences
+    <break time="500ms"/>                 or strength="none | x-weak | weak | medium | strong | x-strong"
+    <say-as interpret-as="characters">    or spell-out, digits, cardinal, number, ordinal, year, date, time, currency,
+                                          telephone, fraction
+    <emphasis level="strong">             or moderate, reduced, none
+    <prosody rate="120%">                 or x-slow, slow, medium, fast, x-fast, or a factor
+    <sub alias="...">
+    <phoneme alphabet="ipa" ph="...">
 
 A document is cut into passages at every pause and change of rate. Within a passage, pronunciations and stress travel
-as `[word](/ipa/)` and `[word](2)` links. Whatever is not in the list is an error that names its line and column, so
-that nobody mistakes a tag that does nothing for one that works.
+as `[word](/ipa/)` and `[word](2)` links. An error names line and column of anything unsupported, so that nobody takes a
+tag without effect for a tag that works.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from xml.parsers import expat
 
 from kokoro_lab.errors import InputError
 from kokoro_lab.text.expand import expand, spell
-from kokoro_lab.text.numbers import cardinal, digits, ordinal, year
+from kokoro_lab.text.number_words import LARGEST_DIGITS, cardinal, digits, ordinal, year
 
 __all__ = ["Passage", "is_markup", "passages"]
 
@@ -29,6 +31,9 @@ RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "default": 1.0, "fast": 1.2
 SLOWEST, FASTEST = 0.5, 2.0  # beyond these the duration predictor was never trained, and words fall apart
 PAUSES_S = {"none": 0.0, "x-weak": 0.06, "weak": 0.1, "medium": 0.15, "strong": 0.4, "x-strong": 0.8}
 LONGEST_PAUSE_S = 10.0
+MOST_DEPTH = 64  # elements inside each other; a document that a person wrote has about ten
+MOST_ELEMENTS = 100_000
+LONGEST_QUOTE = 40  # characters of a document that a message repeats
 STRESS = {"strong": "2", "moderate": "1", "reduced": "-1"}
 _ATTRIBUTES = {
     "speak": {"version", "xml:lang", "xmlns"},
@@ -42,19 +47,20 @@ _ATTRIBUTES = {
     "phoneme": {"alphabet", "ph"},
 }
 _WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
+_LONGEST_LINKED = 200  # characters of a word that a link may have
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Text that is spoken at one rate, and the pause that was asked for after it."""
+    """Text spoken at a single rate, and the pause that the markup requests after it."""
 
     text: str
     rate: float = 1.0
     """Multiplies the speaking rate of the call."""
     pause_s: float | None = None
-    """Silence after it in seconds; None where nothing was asked for, and punctuation decides."""
+    """Silence after it in seconds; None where the markup requests no pause and punctuation decides."""
     lead_s: float = 0.0
-    """Silence before it in seconds, which only the first passage may have."""
+    """Silence before it in seconds; only the first passage may have any."""
 
 
 @dataclass(slots=True)
@@ -64,7 +70,7 @@ class _Open:
     name: str
     attributes: dict[str, str]
     text: list[str] = field(default_factory=list)
-    """Collected only by elements that replace or change their text."""
+    """Collected only for elements that replace or change their text."""
 
 
 def is_markup(text: str) -> bool:
@@ -75,11 +81,13 @@ def is_markup(text: str) -> bool:
 def passages(document: str, lang: str = "en-us") -> tuple[Passage, ...]:
     """The passages of an SSML document in a canonical language.
 
-    Raises InputError naming line and column, for XML that is not well formed, elements, attributes and values XX"""
-    return _Reader(lang).read(document.lstrip("\ufeff \t\r\n"))
+    Raises InputError naming line and column, for XML that is not well formed and for unsupported elements, attributes
+    and values.
+    """
+    return _MarkupReader(lang).read(document.lstrip("\ufeff \t\r\n"))
 
 
-class _Reader:
+class _MarkupReader:
     def __init__(self, lang: str) -> None:
         self.lang = lang
         self.english = lang in {"en-us", "en-gb"}
@@ -88,7 +96,8 @@ class _Reader:
         self.lead_s = 0.0
         self.rates = [1.0]
         self.open: list[_Open] = []
-        self.parser = expat.ParserCreate()
+        self.elements = 0
+        self.parser = expat.ParserCreate("utf-8")  # a string has been decoded, whatever its XML declaration says
         self.parser.StartElementHandler = self.start
         self.parser.EndElementHandler = self.end
         self.parser.CharacterDataHandler = self.characters
@@ -100,7 +109,7 @@ class _Reader:
             self.parser.Parse(document.encode("utf-8", "ignore"), True)
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code)
-            self.fail(f"the markup is not well formed: {reason}", at=(error.lineno, error.offset))
+            self.fail(f"the markup is not well formed: {reason}; correct the XML", at=(error.lineno, error.offset))
         self.flush()
         return tuple(self.passages)
 
@@ -109,19 +118,24 @@ class _Reader:
         raise InputError(f"line {line}, column {column + 1}: {message}")
 
     def doctype(self, *_: object) -> None:
-        self.fail("a document type is not allowed here; remove it")
+        self.fail("document types are not supported; remove <!DOCTYPE>")
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        self.elements += 1
+        if len(self.open) >= MOST_DEPTH:
+            self.fail(f"elements are nested more than {MOST_DEPTH} levels deep; close some of them")
+        if self.elements > MOST_ELEMENTS:
+            self.fail(f"the document has more than {MOST_ELEMENTS:,} elements; split it")
         if not self.open and name != "speak":
-            self.fail(f"the document begins with <{name}>, not with <speak>")
+            self.fail(f"the document begins with <{name[:LONGEST_QUOTE]}>; begin it with <speak>")
         if name not in _ATTRIBUTES or (self.open and name == "speak"):
-            self.fail(f"<{name}> is not supported; use one of {', '.join(sorted(_ATTRIBUTES))}")
+            self.fail(f"<{name[:LONGEST_QUOTE]}> is not supported; use one of {', '.join(sorted(_ATTRIBUTES))}")
         unknown = sorted(set(attributes) - _ATTRIBUTES[name])
         if unknown:
             known = ", ".join(sorted(_ATTRIBUTES[name])) or "no attributes"
-            self.fail(f"<{name}> has no attribute {unknown[0]!r} here; it takes {known}")
+            self.fail(f"<{name}> has no attribute {_quoted(unknown[0])}; it supports {known}")
         if self.open and self.open[-1].name in {"say-as", "sub", "phoneme", "break"}:
-            self.fail(f"<{self.open[-1].name}> holds text only, not <{name}>")
+            self.fail(f"<{self.open[-1].name}> contains <{name}>; it may contain only text")
         self.open.append(_Open(name, attributes))
         if name == "prosody":
             self.flush()
@@ -131,7 +145,7 @@ class _Reader:
         elif name == "break":
             self.flush(self.pause(attributes))
         elif name == "emphasis" and attributes.get("level", "moderate") not in {*STRESS, "none"}:
-            self.fail(f"emphasis {attributes['level']!r} is not known; use one of {', '.join(STRESS)}, none")
+            self.fail(f"unknown emphasis level {_quoted(attributes['level'])}; use one of {', '.join(STRESS)}, none")
         elif name in {"p", "s"}:
             self.flush()
 
@@ -139,7 +153,7 @@ class _Reader:
         if not self.open:
             return
         if self.open[-1].name == "break" and text.strip():
-            self.fail("<break> is empty; close it with />")
+            self.fail("<break> has content; close it with />")
         if self.open[-1].name in {"say-as", "sub", "phoneme"}:
             self.open[-1].text.append(text)
         else:
@@ -149,7 +163,7 @@ class _Reader:
         element = self.open.pop()
         text = " ".join("".join(element.text).split())
         if name == "say-as":
-            self.text.append(self.said(element.attributes, text))
+            self.text.append(self.say_as(element.attributes, text))
         elif name == "sub":
             self.text.append(self.stressed(self.required(element, "alias")))
         elif name == "phoneme":
@@ -161,7 +175,7 @@ class _Reader:
             self.flush(PAUSES_S["medium"])
 
     def flush(self, pause_s: float | None = None) -> None:
-        """End the passage that is being collected, before a pause or a change."""
+        """Finish the current passage, before a pause or a change of rate."""
         text = "".join(self.text)
         self.text = []
         if text.strip():
@@ -176,7 +190,7 @@ class _Reader:
     def required(self, element: _Open, name: str) -> str:
         value = element.attributes.get(name, "").strip()
         if not value:
-            self.fail(f"<{element.name}> needs the attribute {name!r}")
+            self.fail(f"<{element.name}> has no attribute {name!r}; add it")
         return value
 
     def rate(self, value: str) -> float:
@@ -184,67 +198,73 @@ class _Reader:
             return RATES[value]
         match = re.fullmatch(r"\+?(\d{1,4}(?:\.\d{1,4})?)(%?)", value.strip())
         if not match:
-            self.fail(f"rate {value!r} is no rate; use one of {', '.join(RATES)}, or a share such as 120%")
+            self.fail(f"invalid rate {_quoted(value)}; use one of {', '.join(RATES)}, or a percentage such as 120%")
         return float(match[1]) / (100.0 if match[2] else 1.0)
 
     def pause(self, attributes: dict[str, str]) -> float:
         if "time" not in attributes:
             strength = attributes.get("strength", "medium")
             if strength not in PAUSES_S:
-                self.fail(f"strength {strength!r} is not known; use one of {', '.join(PAUSES_S)}")
+                self.fail(f"unknown break strength {_quoted(strength)}; use one of {', '.join(PAUSES_S)}")
             return PAUSES_S[strength]
         match = re.fullmatch(r"\+?(\d{1,5}(?:\.\d{1,5})?)(ms|s)", attributes["time"].strip())
         seconds = float(match[1]) / (1_000.0 if match[2] == "ms" else 1.0) if match else -1.0
         if not 0.0 <= seconds <= LONGEST_PAUSE_S:
-            self.fail(f"time {attributes['time']!r} is no pause; write 500ms or 1.5s, at most {LONGEST_PAUSE_S:g}s")
+            time = _quoted(attributes["time"])
+            self.fail(f"invalid break time {time}; write 500ms or 1.5s, at most {LONGEST_PAUSE_S:g}s")
         return seconds
 
     def stressed(self, text: str) -> str:
-        """`text` with the stress of the emphasis around it on every word."""
+        """`text` with the stress of the enclosing emphasis on every word."""
         levels = [e.attributes.get("level", "moderate") for e in self.open if e.name == "emphasis"]
         level = levels[-1] if levels else "none"
         if level == "none" or not self.english:
             return text
         words = expand(text.strip(), british=self.lang == "en-gb")
         lead, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-        return lead + _WORD.sub(lambda match: f"[{match[0]}]({STRESS[level]})", words) + tail
+        return lead + _WORD.sub(lambda match: _linked(match[0], STRESS[level]), words) + tail
 
     def pronounced(self, element: _Open, text: str) -> str:
         alphabet = element.attributes.get("alphabet", "ipa")
         if alphabet != "ipa":
-            self.fail(f"alphabet {alphabet!r} is not supported; write the pronunciation in ipa")
+            self.fail(f"alphabet {_quoted(alphabet)} is not supported; write the pronunciation in IPA")
         ipa = self.required(element, "ph")
         if re.search(r"[/()\[\]\n]", ipa) or len(ipa) > 200:
-            self.fail(f"ph {ipa[:40]!r} is no pronunciation in IPA")
+            self.fail(f"ph {_quoted(ipa)} is not a pronunciation; write it in IPA, in at most 200 characters")
         word = re.sub(r"[\[\]\n]", " ", text).strip()
         if not word:
-            self.fail("<phoneme> needs the text that it pronounces")
+            self.fail("<phoneme> is empty; put the text that it pronounces inside")
         return f"[{word[:200]}](/{ipa}/)"
 
-    def said(self, attributes: dict[str, str], text: str) -> str:
+    def say_as(self, attributes: dict[str, str], text: str) -> str:
         kind = attributes.get("interpret-as", "")
-        return self.said_in_english(kind, text) if self.english else self.said_abroad(kind, text)
+        return self.say_as_english(kind, text) if self.english else self.say_as_foreign(kind, text)
 
-    def said_abroad(self, kind: str, text: str) -> str:
-        """In other languages digits are left to whoever phonemises them; only order and groups are made here."""
+    def say_as_foreign(self, kind: str, text: str) -> str:
+        """Other languages than English: the phonemizer reads digits; only their order and grouping change here."""
         if kind in {"characters", "spell-out", "digits"}:
             return " ".join(text.replace(" ", ""))
         if kind == "telephone":
             return ", ".join(" ".join(group) for group in re.findall(r"\d+", text))
         if kind not in {"cardinal", "number", "year", "ordinal"}:
             kinds = "characters, digits, cardinal, ordinal, year, telephone"
-            self.fail(f"say-as {kind!r} is read in English only; in {self.lang} use one of {kinds}")
+            self.fail(f"say-as {_quoted(kind)} is supported in English only; in {self.lang} use one of {kinds}")
         number = self.whole_number(kind, text)
+        if len(number) > LARGEST_DIGITS:
+            return " ".join(number)
         if kind != "ordinal":
-            return str(number)
+            return str(int(number))
         from num2words import num2words
 
         try:
-            return str(num2words(number, lang=self.lang.replace("-br", "_BR").removesuffix("-fr"), to="ordinal"))
-        except (NotImplementedError, OverflowError, ValueError):
-            self.fail(f"say-as 'ordinal' is not known in {self.lang}; write the word")
+            words = num2words(int(number), lang=self.lang.replace("-br", "_BR").removesuffix("-fr"), to="ordinal")
+        except NotImplementedError:
+            self.fail(f"say-as 'ordinal' is not supported in {self.lang}; write the word")
+        except Exception:  # num2words raises several kinds for numbers that its tables lack
+            words = ""
+        return str(words) or str(int(number))  # the phonemizer reads a number without an ordinal as a cardinal
 
-    def said_in_english(self, kind: str, text: str) -> str:
+    def say_as_english(self, kind: str, text: str) -> str:
         british = self.lang == "en-gb"
         if kind in {"characters", "spell-out"}:
             return spell(text)
@@ -256,11 +276,27 @@ class _Reader:
             return expand(text, british=british)
         if kind not in {"cardinal", "number", "ordinal", "year"}:
             kinds = "characters, digits, cardinal, ordinal, year, date, time, currency, telephone, fraction"
-            self.fail(f"say-as {kind!r} is not supported; use one of {kinds}")
-        return {"ordinal": ordinal, "year": year}.get(kind, cardinal)(self.whole_number(kind, text), british=british)
+            self.fail(f"say-as {_quoted(kind)} is not supported; use one of {kinds}")
+        number = self.whole_number(kind, text)
+        if kind == "ordinal":
+            return ordinal(number, british=british)
+        if kind == "year" and len(number) <= LARGEST_DIGITS:
+            return year(int(number), british=british)
+        return cardinal(number, british=british)
 
-    def whole_number(self, kind: str, text: str) -> int:
+    def whole_number(self, kind: str, text: str) -> str:
+        """The ASCII digits of a number of any length."""
         number = re.sub(r"[ ,.]" if not self.english else "[ ,]", "", text)
-        if not re.fullmatch(r"[0-9]{1,18}", number):
-            self.fail(f"{text!r} is no whole number, which say-as {kind!r} needs")
-        return int(number)
+        if not re.fullmatch(r"[0-9]+", number):
+            self.fail(f"say-as {kind!r} has {_quoted(text)}, which is not a whole number; write digits")
+        return number
+
+
+def _linked(word: str, stress: str) -> str:
+    """A word with its stress; a run of letters that no link has room for stays as it is."""
+    return f"[{word}]({stress})" if len(word) <= _LONGEST_LINKED else word
+
+
+def _quoted(value: str) -> str:
+    """A value of the document as a message repeats it: in quotes, and not longer than a line."""
+    return repr(value if len(value) <= LONGEST_QUOTE else f"{value[:LONGEST_QUOTE]}...")

@@ -1,4 +1,4 @@
-"""Text as it is spoken: clean characters first, then numbers, signs and abbreviations in words."""
+"""Text as it is spoken: clean characters first, then numbers, symbols and abbreviations in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["LONGEST_WORD", "normalize", "spoken"]
 LONGEST_WORD = (
     40  # letters; espeak drops the end of longer words, and misaki's search for known parts grows with the cube
 )
-MOST_HUMPS = 6  # capitals inside a word: "iPhoneXR" has two, "aBcDeFgHiJkLmN" is no word
+MOST_HUMPS = 6  # capitals inside a word: "iPhoneXR" has two; "aBcDeFgHiJkLmN" is not a word
 _LONG = re.compile(r"[^\s—]{14,}")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _JOINTS = re.compile(r"[-_./']+")
@@ -27,15 +27,15 @@ def normalize(text: str, lang: str = "en-us") -> str:
     """`text` sanitised and written out in words for `lang`. Raises EmptyTextError when nothing speakable is left."""
     clean = sanitize(text)
     if not speakable(clean):
-        raise EmptyTextError("there is nothing to speak in the text; give it a letter or a digit")
+        raise EmptyTextError("the text has nothing to speak; give it a letter or a digit")
     return spoken(clean, lang)
 
 
 def spoken(text: str, lang: str, lexicon: Lexicon | None = None) -> str:
-    """Sanitised text written out for `lang`, which must be canonical.
+    """Sanitised text written out in words for `lang`, which must be canonical.
 
-    Words of the user's lexicon become `[word](/ipa/)` links, and what stands in a link is left alone. Only English is
-    written out here; espeak and the packages for Japanese and Mandarin read numbers themselves. Very long words are
+    Words of the user's lexicon become `[word](/ipa/)` links, and the content of links is left alone. Only English is
+    written out here: espeak and the packages for Japanese and Mandarin read numbers themselves. Overlong words are
     broken up.
     """
     if lexicon:
@@ -46,7 +46,7 @@ def spoken(text: str, lang: str, lexicon: Lexicon | None = None) -> str:
 
 
 def _outside_links(text: str, change: Callable[[str], str]) -> str:
-    """`text` with everything but its links changed; the white space around the links stays."""
+    """Apply `change` to all of `text` except its links; the white space around the links stays."""
     if "](" not in text:
         return change(text)
     pieces = []
@@ -66,12 +66,12 @@ def _core(part: str, change: Callable[[str], str]) -> str:
 
 
 def _broken(text: str) -> str:
-    """`text` with spaces inside the words that are too long or too mixed to be words."""
+    """`text` with spaces inserted into words that are too long or whose case is too mixed to be real words."""
     return _LONG.sub(lambda match: " ".join(_parts(match[0])), text)
 
 
 def _parts(word: str) -> Iterator[str]:
-    """The parts of a long compound; and of parts that are too long themselves, stretches that are not."""
+    """The parts of a long compound; parts that are still too long are cut into stretches."""
     humps = _HUMP.split(word)
     if len(humps) > MOST_HUMPS:
         for hump in humps:

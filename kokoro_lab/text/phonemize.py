@@ -1,9 +1,10 @@
-"""The phonemizer of each language, or the name of the package that is missing for it."""
+"""The phonemizer of each language; an error names the package that a language is missing."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+from kokoro_lab.text.cjk import CjkPhonemizer
 from kokoro_lab.text.english import EnglishPhonemizer
 from kokoro_lab.text.espeak import EspeakPhonemizer
 from kokoro_lab.text.languages import LANGUAGES, canonical_language, language_of_voice
@@ -34,7 +35,5 @@ def _phonemizer(lang: str) -> Phonemizer:
     if lang in {"en-us", "en-gb"}:
         return EnglishPhonemizer(lang)
     if lang in {"ja", "zh"}:
-        from kokoro_lab.text.cjk import CjkPhonemizer
-
         return CjkPhonemizer(lang)
     return EspeakPhonemizer(lang)

@@ -1,4 +1,4 @@
-"""A rule of writing out: a pattern, and what a match becomes."""
+"""Rewriting rules: a pattern, and the words that replace a match."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Rule(NamedTuple):
 
 
 def rule(pattern: str, words: Callable[[re.Match[str], bool], str], flags: int = 0) -> Rule:
-    """A rule from the text of its pattern."""
+    """A rule, compiled from its pattern."""
     return Rule(re.compile(pattern, flags), words)
 
 
 def apply(rules: Iterable[Rule], text: str, *, british: bool) -> str:
-    """`text` after each rule in turn."""
+    """`text` after applying the rules in order."""
     for pattern, words in rules:
         text = pattern.sub(partial(_replaced, words, british), text)
     return text

@@ -1,4 +1,4 @@
-"""Text into the pieces that one model call speaks."""
+"""Text cut into segments, each of which is spoken by a single model call."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from kokoro_lab.text.sanitize import speakable
 from kokoro_lab.text.sentences import clause_end, sentences, word_end
 from kokoro_lab.text.vocabulary import MAX_TOKENS, Vocabulary, load_vocabulary
 
-__all__ = ["Pauses", "Segment", "segments"]
+__all__ = ["Pauses", "Pronunciation", "Segment", "segments"]
 
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """Silence after a segment, in seconds, by the mark that it ends with."""
+    """Silence after a segment in seconds, by the punctuation mark that ends it."""
 
     sentence_s: float = 0.15
     """After . ! and ?"""
@@ -31,7 +31,7 @@ class Pauses:
     clause_s: float = 0.08
     """After , ; : and a dash."""
     cut_s: float = 0.0
-    """Where a clause longer than a model call had to be cut."""
+    """Where a clause longer than a model call was cut."""
 
     def after(self, text: str, *, paragraph_end: bool) -> float:
         """The pause that follows `text`."""
@@ -46,32 +46,44 @@ class Pauses:
 
 
 @dataclass(frozen=True, slots=True)
+class Pronunciation:
+    """What turns words into tokens; None stands for the project's own."""
+
+    vocabulary: Vocabulary | None = None
+    phonemizer: Phonemizer | None = None
+    lexicon: Lexicon | None = None
+
+
+OWN_PRONUNCIATION = Pronunciation()
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """The text behind one model call."""
 
     index: int
     text: str
-    """Sanitised, not yet written out in words, without markup. Joined, the texts hold every word of the input."""
+    """Sanitised, not yet written out in words, without markup. The texts, joined, hold every word of the input."""
     phonemes: str
-    """One character a token."""
+    """One character per token."""
     tokens: tuple[int, ...]
-    """At most 510, without the zeros around them."""
+    """At most 510, without the surrounding zeros."""
     pause_s: float
     """Silence that follows it, in seconds; 0 after the last."""
     words: tuple[Word, ...]
-    """What was spoken, each with its path; `start` counts tokens."""
+    """The spoken words, each with its path; `start` counts tokens."""
     seconds: dict[str, float]
-    """What making it took: normalise, phonemise, tokenise."""
+    """Time spent on it by stage: normalise, phonemise, tokenise."""
     dropped: str = ""
-    """Phonemes that the model has no token for."""
+    """Phonemes that have no token in the model's vocabulary."""
     rate: float = 1.0
-    """What markup multiplies the speaking rate of the call by."""
+    """Factor by which markup multiplies the call's speaking rate."""
     lead_s: float = 0.0
-    """Silence before it, in seconds: a break that markup asks for before the first word."""
+    """Silence before it in seconds: a break that the markup requests before the first word."""
 
 
 class _Clock:
-    """Seconds by stage, since the last segment was made."""
+    """Seconds by stage since the previous segment."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(("normalise", "phonemise", "tokenise"), 0.0)
@@ -80,8 +92,8 @@ class _Clock:
         self.seconds[stage] += time.perf_counter() - started
 
 
-class _Line(NamedTuple):
-    """A sentence on its way to a segment."""
+class _PlannedSentence(NamedTuple):
+    """A sentence before it becomes a segment."""
 
     text: str
     pause_s: float
@@ -93,45 +105,51 @@ def segments(
     text: str,
     lang: str = "en-us",
     *,
-    vocabulary: Vocabulary | None = None,
-    phonemizer: Phonemizer | None = None,
-    lexicon: Lexicon | None = None,
+    pronunciation: Pronunciation = OWN_PRONUNCIATION,
     max_tokens: int = MAX_TOKENS,
     gather_tokens: int = 0,
     pauses: Pauses | None = None,
     markup: Literal["auto", "none", "ssml"] = "auto",
 ) -> Iterator[Segment]:
-    """The segments of `text`, lazily: a sentence is phonemised when its segment is asked for.
+    """The segments of `text`, lazily: a sentence is phonemised when its segment is requested.
 
-    A sentence is one segment while it fits into `max_tokens`; else it is cut near the middle, at the end of a clause if
-    there is one, else between words, and a single word between tokens. With `gather_tokens`, sentences after the first
-    share a segment while together they have no more tokens than that. Markup "auto" reads a text that begins with
-    <speak> as SSML. The lexicon is the project's unless another is given.
+    A sentence that fits into `max_tokens` is a single segment. A longer sentence is cut near its middle: at the end of
+    a clause if there is one, else between words; a single word is cut between tokens. With `gather_tokens`,
+    neighbouring sentences after the first share a segment as long as it has at most that many tokens. Markup "auto"
+    reads a text that begins with <speak> as SSML.
 
     Raises EmptyTextError when nothing in the text can be spoken, InputError for markup that is not supported,
     SettingError, LanguageError and PhonemizeError.
+
+    Examples:
+        >>> [(segment.text, segment.pause_s) for segment in segments("Hello world! It is late.")]
+        [('Hello world!', 0.15), ('It is late.', 0.0)]
+        >>> next(segments("Hi.")).tokens
+        (50, 156, 25, 4)
     """
     lang = canonical_language(lang)
     if not 1 <= max_tokens <= MAX_TOKENS or not 0 <= gather_tokens <= max_tokens:
-        raise SettingError(f"a segment has 1 to {MAX_TOKENS} tokens, and gathers no more than it may have")
+        raise SettingError(
+            f"a segment's limits are out of range; max_tokens is 1 to {MAX_TOKENS}, gather_tokens 0 to max_tokens"
+        )
     parts = passages(text, lang) if markup == "ssml" or (markup == "auto" and is_markup(text)) else (Passage(text),)
-    maker = _Maker(
+    maker = _Segmenter(
         lang,
-        vocabulary or load_vocabulary(),
-        phonemizer or phonemizer_for(lang),
-        project_lexicon(lang) if lexicon is None else lexicon,
+        pronunciation.vocabulary or load_vocabulary(),
+        pronunciation.phonemizer or phonemizer_for(lang),
+        project_lexicon(lang) if pronunciation.lexicon is None else pronunciation.lexicon,
         max_tokens,
         pauses or Pauses(),
     )
-    found = False
+    any_spoken = False
     for index, segment in enumerate(maker.gathered(maker.make(parts), gather_tokens)):
-        found = True
+        any_spoken = True
         yield replace(segment, index=index)
-    if not found:
-        raise EmptyTextError("there is nothing to speak in the text; give it a letter or a digit")
+    if not any_spoken:
+        raise EmptyTextError("the text has nothing to speak; give it a letter or a digit")
 
 
-class _Maker:
+class _Segmenter:
     def __init__(
         self,
         lang: str,
@@ -156,7 +174,7 @@ class _Maker:
             yield from self._fit(line)
 
     def gathered(self, source: Iterator[Segment], limit: int) -> Iterator[Segment]:
-        """Neighbours in one segment while they fit. The first stands alone, so that sound starts early."""
+        """Merge neighbouring segments while they fit. The first segment is not merged, so that sound starts early."""
         held: Segment | None = None
         for number, segment in enumerate(source):
             if not limit or number == 0:
@@ -171,10 +189,10 @@ class _Maker:
         if held is not None:
             yield held
 
-    def _lines(self, parts: Iterable[Passage]) -> Iterator[_Line]:
-        """Every sentence that can be spoken, one behind, since only the last is followed by no pause of its own."""
-        held: _Line | None = None
-        asked: float | None = None
+    def _lines(self, parts: Iterable[Passage]) -> Iterator[_PlannedSentence]:
+        """Every speakable sentence, delayed by one sentence because the last has no pause of its own."""
+        held: _PlannedSentence | None = None
+        requested_s: float | None = None
         lead_s = 0.0
         for part in parts:
             lead_s += part.lead_s
@@ -182,19 +200,19 @@ class _Maker:
                 if not speakable(sentence.text):
                     continue
                 if held is not None:
-                    yield held if asked is None else held._replace(pause_s=asked)
-                asked = None
+                    yield held if requested_s is None else held._replace(pause_s=requested_s)
+                requested_s = None
                 pause = self.pauses.after(sentence.text, paragraph_end=sentence.paragraph_end)
-                held = _Line(sentence.text, pause, part.rate, lead_s)
+                held = _PlannedSentence(sentence.text, pause, part.rate, lead_s)
                 lead_s = 0.0
-            asked = part.pause_s if part.pause_s is not None else asked
+            requested_s = part.pause_s if part.pause_s is not None else requested_s
             if held is None:
                 lead_s += part.pause_s or 0.0
         if held is not None:
-            yield held._replace(pause_s=asked or 0.0)
+            yield held._replace(pause_s=requested_s or 0.0)
 
-    def _fit(self, line: _Line) -> Iterator[Segment]:
-        """Segments of a sentence, halved until each fits."""
+    def _fit(self, line: _PlannedSentence) -> Iterator[Segment]:
+        """The segments of a sentence, halved until each fits."""
         started = time.perf_counter()
         words = spoken(line.text, self.lang, self.lexicon)
         self.clock("normalise", started)
@@ -217,11 +235,15 @@ class _Maker:
             yield from self._by_tokens(line, phonemes, tuple(tokens), dropped)
             return
         first, second = line.text[:cut].rstrip(), line.text[cut:].lstrip()
-        yield from self._fit(_Line(first, self.pauses.after(first, paragraph_end=False), line.rate, line.lead_s))
-        yield from self._fit(_Line(second, line.pause_s, line.rate))
+        yield from self._fit(
+            _PlannedSentence(first, self.pauses.after(first, paragraph_end=False), line.rate, line.lead_s)
+        )
+        yield from self._fit(_PlannedSentence(second, line.pause_s, line.rate))
 
-    def _by_tokens(self, line: _Line, phonemes: str, tokens: tuple[int, ...], dropped: str) -> Iterator[Segment]:
-        """One word longer than a model call: its letters are shared out as its tokens are."""
+    def _by_tokens(
+        self, line: _PlannedSentence, phonemes: str, tokens: tuple[int, ...], dropped: str
+    ) -> Iterator[Segment]:
+        """Split a word that is longer than a model call: its letters are divided in proportion to its tokens."""
         text = LINK.sub(r"\g<text>", line.text)
         count = -(-len(tokens) // self.max_tokens)
         for part in range(count):
@@ -229,26 +251,26 @@ class _Maker:
             letters = text[part * len(text) // count : (part + 1) * len(text) // count]
             pause = line.pause_s if part == count - 1 else self.pauses.cut_s
             word = Word(letters, phonemes[first:last], "rules")
-            share = _Line(letters, pause, line.rate, 0.0 if part else line.lead_s)
+            share = _PlannedSentence(letters, pause, line.rate, 0.0 if part else line.lead_s)
             yield self._segment(share, phonemes[first:last], tokens[first:last], (word,), dropped)
             dropped = ""
 
     def _words(self, phonemes: str, words: tuple[Word, ...]) -> tuple[Word, ...]:
-        """Words whose phonemes are tokens, and whose `start` counts tokens."""
+        """The words with those of their phonemes that have tokens; `start` counts tokens."""
         places = [0]
         for symbol in phonemes:
             places.append(places[-1] + (symbol in self.vocabulary.ids))
         return tuple(Word(w.text, self.vocabulary.known(w.phonemes), w.path, places[w.start]) for w in words)
 
     def _segment(
-        self, line: _Line, phonemes: str, tokens: tuple[int, ...], words: tuple[Word, ...], dropped: str
+        self, line: _PlannedSentence, phonemes: str, tokens: tuple[int, ...], words: tuple[Word, ...], dropped: str
     ) -> Segment:
         text = LINK.sub(r"\g<text>", line.text)
         seconds, self.clock = self.clock.seconds, _Clock()
         return Segment(0, text, phonemes, tokens, line.pause_s, words, seconds, dropped, line.rate, line.lead_s)
 
     def _gathers(self, held: Segment, segment: Segment, limit: int) -> bool:
-        """Whether two neighbours may be one segment: same rate, no longer pause between them than punctuation makes."""
+        """Whether two neighbours may be merged: same rate, and no pause between them longer than punctuation makes."""
         fits = len(held.tokens) + 1 + len(segment.tokens) <= limit
         return fits and held.rate == segment.rate and held.pause_s <= self.pauses.paragraph_s
 

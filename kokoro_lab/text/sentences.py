@@ -1,7 +1,7 @@
-"""Where text may be cut: at sentence ends first, then at clauses, then between words.
+"""Where text may be cut: at the ends of sentences first, then of clauses, then between words.
 
-A dot in a number, a version, a URL, an e-mail address or an abbreviation ends nothing: a mark counts only where white
-space follows it, and a dot only where what stands before it is not an abbreviation or an initial.
+A mark ends a sentence only where white space follows it, and a dot only where no abbreviation or initial stands before
+it: the dot in a number, a version, a URL or an e-mail address does not.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from kokoro_lab.text.abbreviations import NUMBER_FOLLOWS, NUMBERED
 from kokoro_lab.text.links import LINK
 from kokoro_lab.text.sanitize import sanitize
 
-__all__ = ["MAX_SENTENCE", "Sentence", "clause_end", "sentence_ends", "sentences", "word_end"]
+__all__ = ["MAX_SENTENCE", "SanitizedSentence", "clause_end", "sentence_ends", "sentences", "word_end"]
 
-MAX_SENTENCE = 1_000  # characters; what no mark ends by then is cut anyway, so that work per segment stays bounded
+MAX_SENTENCE = 1_000  # characters; a longer sentence is cut anyway, so that the work per segment is bounded
 BLOCK = 4_096  # characters sanitised at a time, so that the first sentence of a megabyte does not wait for the last
-SHORT_LINE = 50  # characters; a shorter line is a heading, a list item or verse: its end ends a sentence
+SHORT_LINE = 50  # characters; a shorter line is a heading, a list item or verse, and its end ends a sentence
 LONGEST_LINK = 410  # characters of the longest `[word](/ipa/)`
-LIST_DIGITS = 3  # "12." at the front of a line numbers a list item
+LIST_DIGITS = 3  # "12." at the beginning of a line numbers a list item
 
 _END = re.compile(r"[.!?…]+[\"”')\]]*(?=\s)")
 _CLAUSE = re.compile(r"(?:[,;:]|(?<=\s)[-–]|—)[\"”')]*\s+|—")
@@ -29,36 +29,36 @@ _FOLLOWED = (
     "mr mrs ms dr prof rev hon gen col capt lt sgt st mt ft messrs mme mlle sra dra vs cf eg e.g ie i.e approx dept est"
 )
 _NEVER = frozenset(_FOLLOWED.split())
-"""Abbreviations that something always follows."""
+"""Abbreviations that never end a sentence."""
 _CAPITAL = "Jan Feb Mar Apr Jun Jul Aug Sept Sep Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri Sat Sun"
 _DATES = frozenset(_CAPITAL.split())
-"""Likewise; written small they are words ("sat", "sun", "wed")."""
+"""These never end a sentence either; in small letters they are words ("sat", "sun", "wed")."""
 _SOMETIMES = frozenset({"etc", "inc", "ltd", "co", "corp", "jr", "sr", "al", "ave", "blvd", "rd"})
-"""Abbreviations that may also be the last word of a sentence: then a capital follows. So may "a.m." and "U.S."."""
+"""Abbreviations that may end a sentence, and do when a capital follows; so may "a.m." and "U.S."."""
 _NUMBER = re.compile(rf"\s*(?:{NUMBER_FOLLOWS})")
 _DOTTED = re.compile(r"(?:[a-z]+\.)+[a-z]+")
 
 
-class Sentence(NamedTuple):
-    """A sanitised sentence, or as much of one as fits."""
+class SanitizedSentence(NamedTuple):
+    """A sanitised sentence, or the part of a long one that fits."""
 
     text: str
     paragraph_end: bool
-    """A line break that ends sentences follows it."""
+    """Whether a line break that ends the sentence follows it."""
 
 
 class _Block(NamedTuple):
     text: str
     glued: bool
-    """It continues the word that the block before ended with."""
+    """Whether it continues the last word of the block before."""
     ends: bool
-    """A sentence must end with it."""
+    """Whether its end is the end of a sentence."""
     line: bool
-    """It ends with a line break."""
+    """Whether it ends with a line break."""
 
 
-def sentences(text: str) -> Iterator[Sentence]:
-    """The sentences of `text`, one after another; a block of the text is touched only when it is reached."""
+def sentences(text: str) -> Iterator[SanitizedSentence]:
+    """The sentences of `text` in order; each block of the text is processed only when it is reached."""
     rest = ""
     for block in _blocks(text):
         clean = sanitize(block.text).replace("\n", " ")
@@ -74,16 +74,16 @@ def sentences(text: str) -> Iterator[Sentence]:
             if end is None and not block.ends:
                 break
             sentence, rest = rest[:end], rest[len(rest) if end is None else end :].lstrip()
-            yield Sentence(sentence.strip(), block.ends and block.line and not rest)
+            yield SanitizedSentence(sentence.strip(), block.ends and block.line and not rest)
 
 
 def clause_end(text: str, near: int, *, last: int | None = None) -> int | None:
-    """Where the clause that ends nearest to `near`, and not after `last`, ends; None where there is none to cut at."""
+    """End of the clause that ends nearest to `near` and not after `last`; None where there is no clause to cut at."""
     return _nearest(_CLAUSE, text, near, last)
 
 
 def word_end(text: str, near: int, *, last: int | None = None) -> int | None:
-    """Where the word that ends nearest to `near`, and not after `last`, ends; None when it is all one word."""
+    """End of the word that ends nearest to `near` and not after `last`; None for a single word."""
     return _nearest(_SPACE, text, near, last)
 
 
@@ -99,17 +99,17 @@ def _links(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in LINK.finditer(text)] if "](" in text else []
 
 
-def _inside(links: list[tuple[int, int]], place: int) -> bool:
-    return any(start < place < stop for start, stop in links)
+def _inside(links: list[tuple[int, int]], position: int) -> bool:
+    return any(start < position < stop for start, stop in links)
 
 
 def _sentence_end(text: str) -> int | None:
-    """Where the first sentence ends, if it does so within MAX_SENTENCE characters."""
+    """End of the first sentence, None where it is longer than MAX_SENTENCE characters."""
     return next(sentence_ends(text, MAX_SENTENCE + 1), None)
 
 
 def sentence_ends(text: str, last: int) -> Iterator[int]:
-    """Where sentences end in the first `last` characters: after the mark, its quotes and brackets."""
+    """Ends of the sentences in the first `last` characters, after their quotes and brackets."""
     links = _links(text)
     for match in _END.finditer(text, 0, last):
         if not _inside(links, match.end()) and not _continues(text, match):
@@ -137,7 +137,7 @@ def _continues(text: str, match: re.Match[str]) -> bool:
 
 
 def _blocks(text: str) -> Iterator[_Block]:
-    """Stretches of one line each, and of at most BLOCK characters."""
+    """Stretches of at most one line and at most BLOCK characters."""
     position, glued = 0, False
     while position < len(text):
         newline = text.find("\n", position, position + BLOCK)

@@ -1,9 +1,9 @@
-"""Tokens of English, and Penn Treebank tags by rule: as much of them as misaki looks at.
+"""English tokens and rule-based Penn Treebank tags: those that misaki looks at.
 
-misaki asks the tag for articles, "to", "in", "used", capitals that are spelled out, and for words with two
-pronunciations (record, live, use, read). Closed classes come from lists; words with two pronunciations take the tag
-that their neighbours suggest. Every other word is left untagged, which misaki reads as its default. A statistical
-tagger is better where one is installed.
+misaki looks at the tag of articles, "to", "in", "used", capitals that are spelled out, and of words with two
+pronunciations (record, live, use, read). Words of the closed classes are listed; words with two pronunciations take
+the tag that their neighbours suggest. All other words are untagged, which misaki treats as its default. Where a
+statistical tagger is installed, it is better.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ class Token(NamedTuple):
 
 
 def tokens(text: str) -> list[Token]:
-    """Words and marks of `text`, in order.
+    """Words and punctuation marks of `text`, in order.
 
-    White space at the front belongs to none of them; all other characters to one.
+    Leading white space belongs to no token; every other character belongs to exactly one token.
     """
-    found = list(_TOKEN.finditer(text))
-    ends = [*(match.start() for match in found[1:]), len(text)][: len(found)]
+    matches = list(_TOKEN.finditer(text))
+    ends = [*(match.start() for match in matches[1:]), len(text)][: len(matches)]
     return [
         Token(match[0], " " if end > match.end() else "", match.lastgroup == "word")
-        for match, end in zip(found, ends, strict=True)
+        for match, end in zip(matches, ends, strict=True)
     ]
 
 
 def rule_tags(words: Sequence[Token]) -> list[str]:
-    """A tag for each token, "" where no rule speaks."""
+    """A tag for each token, "" where no rule applies."""
     shouting = not any(word.text.islower() for word in words if word.is_word)
     return [_tag(words, index, shouting) for index in range(len(words))]
 
@@ -88,7 +88,7 @@ def _tag(words: Sequence[Token], index: int, shouting: bool) -> str:
 
 
 def _used(words: Sequence[Token], index: int) -> str:
-    """Tell "used to go" and "was used to the noise" from "was used to close it"."""
+    """Distinguish "used to go" and "was used to the noise" from "was used to close it"."""
     after = [word.text.lower() for word in words[index + 1 : index + 3]]
     accustomed = len(after) == 2 and (after[1].endswith("ing") or _CLASS.get(after[1]) in {"DT", "PRP", "PRP$"})
     return "VBN" if _before(words, index) == "BE" and not accustomed else "VBD"
@@ -99,12 +99,12 @@ def _capitals(word: Token) -> bool:
 
 
 def _neighbours(words: Sequence[Token], index: int) -> list[Token]:
-    """The words on both sides: capitals beside capitals are emphasis, alone they are an acronym."""
+    """The words on both sides. Capitals beside other capitals are emphasis; alone they are an acronym."""
     return [*words[max(0, index - 1) : index], *words[index + 1 : index + 2]]
 
 
 def _open_class(words: Sequence[Token], index: int) -> str:
-    """Noun or verb, by what stands before: "to record", "a record", "has read", "they live"."""
+    """Noun or verb, by the word before: "to record", "a record", "has read", "they live"."""
     before = _before(words, index)
     if before == "RB":
         before = _before(words, index - 1)
@@ -122,7 +122,7 @@ def _open_class(words: Sequence[Token], index: int) -> str:
 
 
 def _before(words: Sequence[Token], index: int) -> str:
-    """The class of the word before, "" at the beginning of a clause or after an open-class word."""
+    """The class of the word before; "" at the beginning of a clause or after an open-class word."""
     if index < 1 or not words[index - 1].is_word:
         return ""
     previous = words[index - 1].text.lower()
@@ -130,7 +130,7 @@ def _before(words: Sequence[Token], index: int) -> str:
 
 
 def _before_noun(words: Sequence[Token], index: int) -> bool:
-    """Whether another open-class word follows, so that this one stands before it like an adjective."""
+    """Whether another open-class word follows, so that this word modifies it like an adjective."""
     if index + 1 >= len(words) or not words[index + 1].is_word:
         return False
     following = words[index + 1].text.lower()

@@ -1,4 +1,4 @@
-"""Phoneme symbols and the numbers that the model knows them by."""
+"""The model's vocabulary: phoneme symbols and their token ids."""
 
 from __future__ import annotations
 
@@ -14,38 +14,36 @@ from kokoro_lab.errors import PhonemizeError
 
 __all__ = ["MAX_TOKENS", "Vocabulary", "load_vocabulary"]
 
-MAX_TOKENS = 510  # the model's 512 positions less the zero at each end
+MAX_TOKENS = 510  # the model's 512 positions less the zero padding at each end
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """One symbol is one character is one token."""
+    """The tokens of phoneme symbols: one symbol is one character and one token."""
 
     ids: Mapping[str, int]
-    """Symbol to token, 1 to 177; 0 is the padding at both ends and no symbol's number."""
+    """Symbol to token id, 1 to 177; 0 is the padding at both ends and belongs to no symbol."""
 
     def encode(self, phonemes: str) -> tuple[list[int], str]:
-        """Tokens of the known symbols, in order and without the surrounding zeros, and the unknown symbols that were
-        dropped.
-        """
+        """(token ids of the known symbols without the surrounding zeros, the unknown symbols that were dropped)."""
         ids = self.ids
         return [ids[symbol] for symbol in phonemes if symbol in ids], "".join(s for s in phonemes if s not in ids)
 
     def known(self, phonemes: str) -> str:
-        """The phonemes that survive encoding: one character a token."""
+        """The phonemes that have a token: one character per token."""
         return "".join(symbol for symbol in phonemes if symbol in self.ids)
 
 
 @lru_cache(maxsize=1)
 def load_vocabulary() -> Vocabulary:
-    """The vocabulary of Kokoro-82M, as the installed kokoro-onnx carries it (114 symbols).
+    """The vocabulary of Kokoro-82M (114 symbols), read from the installed package kokoro-onnx.
 
-    Its JSON is read as a file: importing the package would start onnxruntime. Raises PhonemizeError when it is not
-    there.
+    The JSON file is read directly, because importing the package would start onnxruntime. Raises PhonemizeError when it
+    is missing.
     """
     spec = importlib.util.find_spec("kokoro_onnx")
     if spec is None or spec.origin is None:
-        raise PhonemizeError("the package kokoro-onnx, which carries the phoneme vocabulary, is missing; install it")
+        raise PhonemizeError("the package kokoro-onnx, which has the phoneme vocabulary, is missing; install it")
     path = Path(spec.origin).with_name("config.json")
     try:
         vocabulary: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))["vocab"]

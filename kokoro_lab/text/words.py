@@ -1,4 +1,4 @@
-"""What phonemizing gives: phonemes, and which word they came from by which path."""
+"""Result types of phonemization: phonemes, and the words that they belong to with the path each word took."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from typing import Literal, NamedTuple, Protocol
 __all__ = ["Phonemized", "Phonemizer", "Piece", "Word", "WordPath", "assemble"]
 
 WordPath = Literal["user", "lexicon", "rules", "espeak", "graphemes", "package", "punctuation"]
-"""user: the user's lexicon or an inline /ipa/; lexicon: misaki's dictionaries; rules: misaki's rules (endings,
-spelling out); espeak: espeak-ng; graphemes: the letters themselves, when all else failed; package: a whole-sentence
-G2P package (ja, zh)."""
+"""How a word got its phonemes. user: the user's lexicon or an inline /ipa/; lexicon: misaki's dictionaries; rules:
+misaki's rules (endings, spelling out); espeak: espeak-ng; graphemes: the letters themselves, when all else failed;
+package: a G2P package that reads whole sentences (ja, zh)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One spoken word, or one mark of punctuation."""
+    """A spoken word or a punctuation mark."""
 
     text: str
     phonemes: str
     path: WordPath
     start: int = 0
-    """Where its phonemes begin in the phonemes of the whole."""
+    """Index of its first phoneme in the phonemes of the whole text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phonemized:
-    """The phonemes of a text, and its words in order; spaces belong to no word."""
+    """The phonemes of a text and its words in order; spaces belong to no word."""
 
     phonemes: str
     words: tuple[Word, ...]
 
 
 class Phonemizer(Protocol):
-    """Anything that turns normalised text of one language into phonemes."""
+    """Turns normalised text of one language into phonemes."""
 
     @property
     def lang(self) -> str:
-        """The language it phonemises."""
+        """The language it phonemizes."""
 
     def phonemize(self, text: str) -> Phonemized:
         """Phonemes of normalised text. Raises PhonemizeError."""
 
 
 class Piece(NamedTuple):
-    """A word on its way into a Phonemized."""
+    """A word before it is placed in a Phonemized."""
 
     text: str
     phonemes: str
@@ -55,7 +55,7 @@ class Piece(NamedTuple):
 
 
 def assemble(pieces: Iterable[Piece]) -> Phonemized:
-    """Put pieces in a row, with single spaces where they were asked for and none at the ends."""
+    """Join pieces, with single spaces where requested and none at the ends."""
     phonemes = ""
     words = []
     space = False

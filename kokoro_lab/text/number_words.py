@@ -7,7 +7,7 @@ from __future__ import annotations
 
 __all__ = ["LARGEST_DIGITS", "amount", "cardinal", "decimal", "digits", "fraction", "ordinal", "plural", "year"]
 
-LARGEST_DIGITS = 18  # a longer run of digits is no quantity but a serial number, and is read digit by digit
+LARGEST_DIGITS = 18  # a longer run of digits is a serial number and is read digit by digit
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen"
@@ -15,6 +15,8 @@ _ONES = (
 ONES = tuple(_ONES.split())
 TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 SCALES = ("", "thousand", "million", "billion", "trillion", "quadrillion")
+_GROUP_DIGITS = 4_000
+_GROUP = 10**_GROUP_DIGITS
 _IRREGULAR = {
     "one": "first",
     "two": "second",
@@ -26,12 +28,19 @@ _IRREGULAR = {
 }
 
 
-def cardinal(number: int, *, british: bool = False) -> str:
-    """105 as "one hundred five"; numbers of more than 18 digits digit by digit."""
+def cardinal(number: int | str, *, british: bool = False) -> str:
+    """105 as "one hundred five"; numbers of more than 18 digits digit by digit.
+
+    A number may also be given by its ASCII digits, and then has any length.
+    """
+    if isinstance(number, str):
+        if len(number) > LARGEST_DIGITS:
+            return digits(number)
+        number = int(number)
     if number < 0:
         return f"minus {cardinal(-number, british=british)}"
     if number >= 10**LARGEST_DIGITS:
-        return digits(str(number))
+        return digits(_written(number))
     groups: list[str] = []
     rest, scale = number, 0
     while rest or not groups:
@@ -45,8 +54,8 @@ def cardinal(number: int, *, british: bool = False) -> str:
     return " ".join(groups)
 
 
-def ordinal(number: int, *, british: bool = False) -> str:
-    """23 as "twenty-third"."""
+def ordinal(number: int | str, *, british: bool = False) -> str:
+    """23 as "twenty-third"; the number is as in `cardinal`."""
     words = cardinal(number, british=british)
     cut = max(words.rfind(" "), words.rfind("-")) + 1
     head, last = words[:cut], words[cut:]
@@ -71,26 +80,24 @@ def decimal(number: str, *, british: bool = False) -> str:
     ASCII digits, commas and at most one dot.
     """
     whole, _, places = number.replace(",", "").partition(".")
-    if (len(whole) > 1 and whole[0] == "0") or len(whole) > LARGEST_DIGITS:
-        words = digits(whole)
-    else:
-        words = cardinal(int(whole or "0"), british=british)
+    leading_zero = len(whole) > 1 and whole[0] == "0"
+    words = digits(whole) if leading_zero else cardinal(whole or "0", british=british)
     return f"{words} point {digits(places)}" if places else words
 
 
 def digits(number: str) -> str:
-    """Read "007" as "zero zero seven"; what is no digit is left out."""
+    """Read "007" as "zero zero seven"; all other characters are left out."""
     return " ".join(ONES[int(character)] for character in number if "0" <= character <= "9")
 
 
 def fraction(numerator: int, denominator: int) -> str:
-    """3/4 as "three quarters"; the denominator at least 2."""
+    """3/4 as "three quarters"; the denominator is at least 2."""
     name = {2: "half", 4: "quarter"}.get(denominator) or ordinal(denominator)
     return f"{cardinal(numerator)} {name if numerator == 1 else plural(name)}"
 
 
 def amount(number: str, unit: str, part: str, *, british: bool = False) -> str:
-    """Money: ("3.50", "dollar", "cent") as "three dollars and fifty cents"; more than two places stay a decimal."""
+    """Money: ("3.50", "dollar", "cent") as "three dollars and fifty cents"; more decimal places stay a decimal."""
     whole, _, places = number.replace(",", "").partition(".")
     if len(places) > 2 or len(whole) > LARGEST_DIGITS or (places and not part):
         return f"{decimal(number, british=british)} {plural(unit)}"
@@ -104,7 +111,7 @@ def amount(number: str, unit: str, part: str, *, british: bool = False) -> str:
 
 
 def plural(word: str) -> str:
-    """The plural of a unit: feet, pence and yen too."""
+    """The plural of a unit, irregular plurals included: feet, pence, yen."""
     irregular = {"penny": "pence", "foot": "feet", "inch": "inches", "half": "halves", "yen": "yen", "yuan": "yuan"}
     if word in irregular:
         return irregular[word]
@@ -114,6 +121,15 @@ def plural(word: str) -> str:
     if word.startswith("degree "):
         return f"degrees {word.removeprefix('degree ')}"
     return word if word.endswith(("hertz", "won")) else f"{word}s"
+
+
+def _written(number: int) -> str:
+    """The digits of a whole number of any size; `str` refuses those of more than 4,300."""
+    groups = []
+    while number >= _GROUP:
+        number, group = divmod(number, _GROUP)
+        groups.append(f"{group:0{_GROUP_DIGITS}}")
+    return "".join([str(number), *reversed(groups)])
 
 
 def _below_thousand(number: int, british: bool) -> str:
