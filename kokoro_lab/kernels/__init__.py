@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from kokoro_lab.kernels.library import Choice, choose, facts, register
+from kokoro_lab.kernels.library import LibraryChoice, choose, facts, register
 
-__all__ = ["Choice", "choose", "facts", "register"]
+__all__ = ["LibraryChoice", "choose", "facts", "register"]

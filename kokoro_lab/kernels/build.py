@@ -1,7 +1,7 @@
-"""Compiles the operators: one shared library for each instruction set of this kind of machine.
+"""Compiles the operators: a shared library for each instruction set of this machine's architecture.
 
-Needs a C++17 compiler and nothing else (`CXX` names one; g++, clang++ and c++ are looked for). Used by setup.py, which
-loads this file by its path, so it imports nothing of the package. By hand: `python -m kokoro_lab.kernels`.
+Needs only a C++17 compiler (`CXX` if set, else g++, clang++ or c++). setup.py loads this file by its path, so it
+imports nothing of the package. To build by hand: `python -m kokoro_lab.kernels`.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def library_name(instruction_set: str) -> str:
 
 
 def compiler() -> list[str] | None:
-    """The command of a C++ compiler, or None when there is none."""
+    """The command of a C++ compiler, None where there is none."""
     if named := os.environ.get("CXX"):
         return shlex.split(named)
-    found = next((path for name in ("g++", "clang++", "c++") if (path := shutil.which(name))), None)
-    return [found] if found else None
+    compiler_path = next((path for name in ("g++", "clang++", "c++") if (path := shutil.which(name))), None)
+    return [compiler_path] if compiler_path else None
 
 
 def build(
@@ -77,10 +77,9 @@ def build(
     only: Sequence[str] = (),
     sanitize: bool = False,
 ) -> dict[str, str]:
-    """Compile every library of `machine` (this one) into `folder`.
+    """Compile every library of `machine` (default: this machine) into `folder`.
 
-    Returns instruction set -> "" where it succeeded, else the reason; never raises for a compiler that is missing or
-    fails.
+    Returns instruction set -> "" where it succeeded, else the reason; a missing or failing compiler raises nothing.
     """
     sets = {
         name: flags
@@ -91,7 +90,7 @@ def build(
     if os.name == "nt":
         return dict.fromkeys(sets, "the kernels are built on Linux and macOS only")
     if command is None:
-        return dict.fromkeys(sets, "there is no C++ compiler; install one or set CXX")
+        return dict.fromkeys(sets, "no C++ compiler; install one or set CXX")
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         reasons = pool.map(lambda item: _compile(command, item[0], item[1], folder, sanitize), sets.items())
@@ -101,7 +100,7 @@ def build(
 def _compile(command: list[str], name: str, flags: tuple[str, ...], folder: Path, sanitize: bool) -> str:
     linking = () if sanitize else _static_runtime()
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
-        made = Path(scratch) / library_name(name)
+        compiled = Path(scratch) / library_name(name)
         call = [
             *command,
             *FLAGS,
@@ -112,7 +111,7 @@ def _compile(command: list[str], name: str, flags: tuple[str, ...], folder: Path
             str(SOURCE / "library.cc"),
             *linking,
             "-o",
-            str(made),
+            str(compiled),
         ]
         try:
             result = subprocess.run(call, capture_output=True, text=True, timeout=TIMEOUT, check=False)
@@ -121,26 +120,26 @@ def _compile(command: list[str], name: str, flags: tuple[str, ...], folder: Path
         if result.returncode != 0:
             lines = [line for line in result.stderr.splitlines() if "error" in line] or result.stderr.splitlines()
             return f"the compiler failed: {lines[0] if lines else f'exit {result.returncode}'}"
-        made.replace(folder / library_name(name))
+        compiled.replace(folder / library_name(name))
     return ""
 
 
 def _static_runtime() -> tuple[str, ...]:
-    """Carry the C++ runtime inside, unseen, so that the library does not depend on the one of another machine."""
+    """Link the C++ runtime statically and hidden, so that the library does not depend on another machine's."""
     if sys.platform != "linux":
         return ()
     return ("-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL")
 
 
 def main() -> int:
-    """The command line; 1 when nothing could be built."""
+    """The command line; exit code 1 when nothing could be built."""
     parser = argparse.ArgumentParser(description="compile the kernels")
     parser.add_argument("--folder", type=Path, default=COMPILED)
     parser.add_argument("--machine", choices=sorted(INSTRUCTION_SETS))
     parser.add_argument("--only", nargs="*", default=[], metavar="SET")
     parser.add_argument("--sanitize", action="store_true", help="address and undefined-behaviour sanitizers")
-    asked = parser.parse_args()
-    reasons = build(asked.folder, machine=asked.machine, only=asked.only, sanitize=asked.sanitize)
+    arguments = parser.parse_args()
+    reasons = build(arguments.folder, machine=arguments.machine, only=arguments.only, sanitize=arguments.sanitize)
     for name, reason in reasons.items():
-        print(f"{name}: {reason or asked.folder / library_name(name)}")
+        print(f"{name}: {reason or arguments.folder / library_name(name)}")
     return 0 if "" in reasons.values() else 1

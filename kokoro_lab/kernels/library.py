@@ -1,7 +1,8 @@
-"""Chooses the compiled library that fits this processor and hands it to onnxruntime.
+"""Chooses the compiled library for this processor and registers it with onnxruntime.
 
-A session over a graph that names our operators (`models.kernel_rewrite`) needs `register` on its options first. Where
-no library was built, or none fits the processor or the runtime, `choose` says why, and the plain graph is to be used.
+A session over a graph with our operators (`models.rewrite.kernel_rewrite`) needs `register` on its options first. Where
+no library was built, or none fits the processor or the runtime, `choose` gives the reason, and the plain graph must be
+used.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from kokoro_lab.errors import ProviderError, SettingError
 from kokoro_lab.kernels.build import COMPILED, INSTRUCTION_SETS, host_machine, library_name
 
-__all__ = ["KERNELS_VARIABLE", "Choice", "choose", "compiled_sets", "facts", "register", "supported_sets"]
+__all__ = ["KERNELS_VARIABLE", "LibraryChoice", "choose", "compiled_sets", "facts", "register", "supported_sets"]
 
 KERNELS_VARIABLE = "KOKORO_KERNELS"
 OFF = "off"
@@ -29,30 +30,31 @@ NEEDED_FLAGS = {"vnni": V4_FLAGS | {"avx512_vnni"}, "v4": V4_FLAGS, "v3": V3_FLA
 """What /proc/cpuinfo must list for each x86-64 library."""
 
 SPEEDS = {"vnni": 1.6, "v4": 1.6, "v3": 1.1, "base": 0.63}
-"""Instruction set -> least speed of `kernels-fp32` at 1, 4, 16 and 50 tokens, times the plain graph's, on one thread
-of a Zen 5, where onnxruntime's own convolutions use AVX-512. Less than 1 is never chosen unasked. NEON has no figure.
+"""Instruction set -> lowest speed of `kernels-fp32` relative to the plain graph at 1, 4, 16 and 50 tokens, on one
+thread of a Zen 5, where onnxruntime's own convolutions use AVX-512. Below 1 it is used only on request. NEON was not
+measured.
 """
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The library to use, or why there is none."""
+class LibraryChoice:
+    """The library to use, or the reason why there is none."""
 
     instruction_set: str | None
     path: Path | None
     reason: str
-    """Empty when there is a library."""
+    """Empty where there is a library."""
 
 
 def compiled_sets() -> list[str]:
-    """The instruction sets that a library was built for, the best first."""
+    """The instruction sets with a compiled library, the best first."""
     sets = INSTRUCTION_SETS.get(host_machine(), {})
     return [name for name in sets if (COMPILED / library_name(name)).is_file()]
 
 
 @functools.cache
 def supported_sets() -> tuple[str, ...]:
-    """The instruction sets this processor has, the best first."""
+    """The instruction sets of this processor, the best first."""
     machine = host_machine()
     sets = tuple(INSTRUCTION_SETS.get(machine, {}))
     if machine != "x86_64":
@@ -61,17 +63,17 @@ def supported_sets() -> tuple[str, ...]:
     return tuple(name for name in sets if NEEDED_FLAGS[name] <= flags)
 
 
-def choose() -> Choice:
-    """The best library that was built, runs here and is not slower than the plain graph.
+def choose() -> LibraryChoice:
+    """The best compiled library that runs here and is not slower than the plain graph.
 
-    KOKORO_KERNELS=off|vnni|v4|v3|base|neon forces one.
+    KOKORO_KERNELS=off|vnni|v4|v3|base|neon overrides the choice.
 
-    Raises SettingError when the variable names no instruction set.
+    Raises SettingError when the variable is not an instruction set.
     """
     forced = os.environ.get(KERNELS_VARIABLE, "").strip().lower()
     known = [name for sets in INSTRUCTION_SETS.values() for name in sets]
     if forced and forced != OFF and forced not in known:
-        raise SettingError(f"{KERNELS_VARIABLE}={forced!r} is not known; use off, {', '.join(known)}")
+        raise SettingError(f"unknown instruction set {KERNELS_VARIABLE}={forced!r}; use off, {', '.join(known)}")
     if forced == OFF:
         return _none(f"{KERNELS_VARIABLE}=off")
     if reason := _runtime_reason():
@@ -80,7 +82,7 @@ def choose() -> Choice:
     if not built:
         return _none("no compiled kernels are installed; with a C++ compiler run `python -m kokoro_lab.kernels`")
     if forced and forced not in supported:
-        return _none(f"this processor does not have what {KERNELS_VARIABLE}={forced} needs")
+        return _none(f"this processor lacks the instructions that {KERNELS_VARIABLE}={forced} needs")
     if forced and forced not in built:
         return _none(f"no library was built for {KERNELS_VARIABLE}={forced}")
     name = forced or next((name for name in built if name in supported), None)
@@ -91,17 +93,17 @@ def choose() -> Choice:
             f"the best library for this processor ({name}) was measured slower than the plain graph; "
             f"{KERNELS_VARIABLE}={name} uses it all the same"
         )
-    return Choice(name, COMPILED / library_name(name), "")
+    return LibraryChoice(name, COMPILED / library_name(name), "")
 
 
-def register(options: Any) -> Choice:
-    """Make the operators known to an onnxruntime.SessionOptions.
+def register(options: Any) -> LibraryChoice:
+    """Register the operators with an onnxruntime.SessionOptions.
 
-    Raises ProviderError with the reason when that is impossible: then open the plain graph instead.
+    Raises ProviderError with the reason when that is impossible; open the plain graph instead.
     """
     choice = choose()
     if choice.path is None:
-        raise ProviderError(f"the model needs compiled kernels: {choice.reason}; or use the plain model")
+        raise ProviderError(f"the model needs compiled kernels ({choice.reason}); use the plain model")
     try:
         _keep_loaded(choice.path)
         options.register_custom_ops_library(str(choice.path))
@@ -112,7 +114,7 @@ def register(options: Any) -> Choice:
 
 
 def facts() -> dict[str, Any]:
-    """What a doctor wants to know, ready for JSON."""
+    """State of the kernels for `kokoro-lab doctor`, as JSON values."""
     try:
         choice = choose()
     except SettingError as error:
@@ -126,12 +128,12 @@ def facts() -> dict[str, Any]:
     }
 
 
-def _none(reason: str) -> Choice:
-    return Choice(None, None, reason)
+def _none(reason: str) -> LibraryChoice:
+    return LibraryChoice(None, None, reason)
 
 
 def _runtime_reason() -> str:
-    """Why the installed onnxruntime does not fit; empty when it does."""
+    """Why the installed onnxruntime is unsuitable; empty when it is suitable."""
     import onnxruntime
 
     version = re.match(r"(\d+)\.(\d+)", onnxruntime.__version__)
@@ -142,12 +144,12 @@ def _runtime_reason() -> str:
 
 @functools.cache
 def _keep_loaded(path: Path) -> ctypes.CDLL:
-    """Hold the library for good: onnxruntime unloads it with the last session, and reloads would add up."""
+    """Keep the library loaded: onnxruntime unloads it with the last session, and each reload takes more memory."""
     return ctypes.CDLL(str(path))
 
 
 def _processor_flags() -> frozenset[str]:
-    """The flags of the first processor in /proc/cpuinfo; none where there is no such file."""
+    """The flags of the first processor in /proc/cpuinfo; empty where that file does not exist."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -2,9 +2,9 @@
 
 With V the n x n Vandermonde matrix of the points, y = A [(G w) * (B d)] where A is the transpose of V's first m
 columns, G is V's first r columns and B the transpose of V's inverse (Toom-Cook multiplication, transposed; Winograd,
-Arithmetic Complexity of Computations, 1980; Lavin and Gray, 2016). Points come as 0, pairs of both signs and maybe
+Arithmetic Complexity of Computations, 1980; Lavin and Gray, 2016). Points are 0, pairs of both signs and optionally
 infinity, so every row of B splits into an even and an odd half that a pair shares. Each row of B is scaled to the
-smallest integers, which float32 holds exactly; G carries the inverse of the scale.
+smallest integers, which float32 holds exactly; G is multiplied by the inverse of the scale.
 
 `python -m kokoro_lab.kernels.toomcook FILE` writes the tables as a C++ header.
 """
@@ -27,25 +27,25 @@ Matrix = tuple[Row, ...]
 
 @dataclass(frozen=True)
 class Form:
-    """One F(tile, taps): its points, and the matrices that follow from them."""
+    """F(tile, taps): its points, and the matrices that follow from them."""
 
     name: str
     tile: int
-    """Outputs at a time."""
+    """Outputs computed at a time."""
     taps: int
     pairs: Row
-    """The finite points besides 0, each standing for both signs."""
+    """The finite points besides 0; each stands for both signs."""
     infinity: bool
 
     def __post_init__(self) -> None:
         if self.size != self.tile + self.taps - 1:
-            raise ValueError(f"{self.name} has {self.size} points and needs {self.tile + self.taps - 1}")
+            raise ValueError(f"{self.name} has {self.size} points; give it {self.tile + self.taps - 1}")
         if len({abs(point) for point in self.finite}) != len(self.pairs) + 1:
-            raise ValueError(f"{self.name} repeats a point")
+            raise ValueError(f"{self.name} repeats a point; give distinct points")
 
     @property
     def size(self) -> int:
-        """Products a tile: the points, infinity included."""
+        """Products per tile: the number of points, infinity included."""
         return 1 + 2 * len(self.pairs) + self.infinity
 
     @property
@@ -105,7 +105,7 @@ class Form:
         return both[: len(quotient)], both[len(quotient) :]
 
     def _scale(self, row: int) -> Fraction:
-        """What row `row` of B was multiplied by: the leading coefficient was 1."""
+        """Factor by which row `row` of B was multiplied; its leading coefficient was 1."""
         return self.middle[-1] if row == 0 else self.even((row - 1) // 2)[-1]
 
     def _spread(self, terms: Row, first: int) -> Row:

@@ -1,1 +1,1 @@
-"""The model graph, its weights, voices and files; nothing runs here."""
+"""The model graph, its weights, voices and files; nothing here runs a model."""

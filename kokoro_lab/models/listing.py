@@ -1,11 +1,11 @@
-"""The catalogue as rows: what is installed, what can be fetched, what is built on first use."""
+"""The catalogue as rows: installed models, models that can be fetched, and models that are built on first use."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-from kokoro_lab.errors import ModelError
+from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.models.catalog import (
     STAND_INS,
     ModelFile,
@@ -14,8 +14,10 @@ from kokoro_lab.models.catalog import (
     models_folder,
     resolve,
 )
-from kokoro_lab.models.contract import read_contract
-from kokoro_lab.models.published import published_files
+from kokoro_lab.models.files.contract import read_contract
+from kokoro_lab.models.files.onnxfile import contract_ports
+from kokoro_lab.models.files.published import published_files
+from kokoro_lab.models.rewrite.partition import read_whole
 
 __all__ = ["listing"]
 
@@ -23,10 +25,10 @@ PUBLISHED_CONTRACTS = {"model-files-v1.0": "kokoro-onnx-1.0", "model-files-v1.1"
 
 
 def listing() -> list[dict[str, Any]]:
-    """One row a model: name, path, sha256, bytes, weights, architecture, precision, contract, installed, default.
+    """A row per model: name, path, sha256, bytes, weights, architecture, precision, contract, installed, default.
 
-    Installed files come first, broken ones among them with an `error`; then what could be built or fetched. Names of
-    `models fetch` keep their published size and sum.
+    Installed files come first, unreadable files among them with an `error`; then models that can be built or fetched.
+    Models that can be fetched have their published size and SHA-256.
     """
     rows = [_installed(name) for name in installed_names()]
     known = {row["name"] for row in rows}
@@ -57,20 +59,17 @@ def _installed(name: str) -> dict[str, Any]:
     path = models_folder() / f"{name}.onnx"
     try:
         file: ModelFile = resolve(str(path)) if name in STAND_INS else resolve(name)
-    except ModelError as error:
+    except KokoroLabError as error:
         return _row(name, path=str(path), installed=True, error=error.message)
     row = _row(file.name, contract=_contract(file), installed=True)
     return {**row, **asdict(file), "path": str(file.path)}
 
 
 def _contract(file: ModelFile) -> str:
-    """How the file wants to be called."""
-    from kokoro_lab.models.onnxfile import contract_ports
-    from kokoro_lab.models.partition import read_whole
-
+    """How the file is called."""
     try:
         return read_contract(*contract_ports(read_whole(file))).name
-    except ModelError:
+    except KokoroLabError:
         return "unknown"
 
 

@@ -1,27 +1,30 @@
-"""Voice packs: the style vector that goes with a voice and a number of tokens.
+"""Voice packs: the style vectors of a voice, by number of tokens.
 
-A pack is float32 (510, 1, 256): row n - 1 is the style for n phoneme tokens. It comes as `voices-v1.0.bin` (an .npz
-of all voices), as a raw .bin, or as a .pt (read without PyTorch). Where none is installed, a stand-in takes its
-place: smooth seeded rows with the norms of the real packs, good for measuring and not for listening.
+A pack is float32 (510, 1, 256): row n - 1 is the style vector for n phoneme tokens. It comes in `voices-v1.0.bin` (an
+.npz of all voices), as a raw .bin, as an .npy, or as a .pt (read without PyTorch). Where none is installed, a stand-in
+replaces it: smooth seeded rows with the norms of the real packs, fit for measuring but not for listening.
 """
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
+import os
 import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kokoro_lab.errors import ModelError, VoiceError
-from kokoro_lab.models.architecture import STYLE_WIDTH
-from kokoro_lab.models.published import published_voice_sums
-from kokoro_lab.models.torchfile import read_torch_file
+from kokoro_lab.errors import VoiceError
+from kokoro_lab.files.arrays import parse_npy
+from kokoro_lab.files.reading import full_path, hash_file, is_regular, opened, reason
+from kokoro_lab.files.zip_archives import Archive, ArchiveLimits, archive
+from kokoro_lab.models.files.published import published_voice_checksums
+from kokoro_lab.models.files.torchfile import read_torch_file
+from kokoro_lab.models.graph.architecture import STYLE_WIDTH
 from kokoro_lab.paths import home
 
 __all__ = ["STYLE_ROWS", "VOICE_NAMES", "Voice", "load_voice", "voice_names", "voices_folder"]
@@ -50,8 +53,14 @@ NAMES_BY_GROUP = {
 VOICE_NAMES = tuple(f"{group}_{name}" for group, names in NAMES_BY_GROUP.items() for name in names.split())
 """The 54 voices of Kokoro v1.0. First letter: language; second: female or male."""
 
+RAW_BYTES = 4 * STYLE_ROWS * STYLE_WIDTH
+MOST_PACK_BYTES = 2 * RAW_BYTES + 4096  # float64, and the header
+LONGEST_NAME = 100  # characters of a voice's name
+MOST_VOICES = 500  # in an archive
+MOST_ARCHIVE_BYTES = 128 << 20  # of an archive; the published one has 28 MB
+
 ROW_DEVIATION = 0.155  # of the real packs' values: gives each half of a row a norm near 1.75
-DRIFT = 0.12  # how far a voice moves from one token to 510; the real packs move 1.8 to 4.1 in norm
+DRIFT = 0.12  # how far a voice drifts from 1 token to 510; the real packs drift 1.8 to 4.1 in norm
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,103 +72,135 @@ class Voice:
     """[510, 256]."""
     weights: Literal["stand-in", "imported", "published"]
     sha256: str
-    """Of the file, or of the values of a stand-in."""
+    """SHA-256 of the file, or of the values of a stand-in."""
     path: Path | None = None
 
     def style(self, tokens: int) -> NDArray[np.float32]:
-        """The style [1, 256] for `tokens` phoneme tokens, the zeros at the ends not counted.
+        """The style vector [1, 256] for `tokens` phoneme tokens, the zeros at the ends not counted.
 
-        Row tokens - 1, as upstream has it.
+        This is row tokens - 1, as in upstream.
         """
         row = min(max(tokens, 1), STYLE_ROWS) - 1
         return self.styles[row : row + 1]
 
 
 def voice_names() -> list[str]:
-    """Every voice that can be asked for by name: the 54 of Kokoro v1.0, and packs added to the voices folder."""
+    """Every voice available by name: the 54 of Kokoro v1.0, and packs added to the voices folder."""
     added = {
-        path.stem for path in voices_folder().glob("*") if path.suffix in {".bin", ".pt"} and path.name != ALL_VOICES
+        path.stem
+        for path in voices_folder().glob("*")
+        if path.suffix in {".bin", ".pt"} and path.name != ALL_VOICES and path.name.isprintable() and is_regular(path)
     }
     return sorted({*VOICE_NAMES, *added})
 
 
 def voices_folder() -> Path:
-    """Where voice packs are looked for."""
+    """The folder of voice packs."""
     return home() / "voices"
 
 
 def load_voice(name: str) -> Voice:
-    """The voice called `name`, or the one in the file `name` (`FILE#VOICE` picks one out of an archive).
+    """The voice called `name`, or the voice in the file `name` (`FILE#VOICE` selects a voice of an archive).
 
     Looks in the voices folder for NAME.bin, NAME.pt and voices-v1.0.bin, then falls back to the stand-in of a known
     name. Raises VoiceError for an unknown name or an unreadable file.
+
+    Examples:
+        >>> voice = load_voice("af_heart")
+        >>> voice.styles.shape, voice.style(tokens=12).shape
+        ((510, 256), (1, 256))
     """
-    if "/" in name or "\\" in name or Path(name).suffix in {".bin", ".pt", ".npz"}:
+    if "/" in name or "\\" in name or Path(name).suffix in {".bin", ".pt", ".npz", ".npy"}:
         file, _, member = name.partition("#")
-        return _read(Path(file).expanduser(), member or None)
+        return _read(full_path(file), member or None)
     for suffix in (".bin", ".pt"):
-        if (path := voices_folder() / f"{name}{suffix}").is_file():
+        if is_regular(path := voices_folder() / f"{name}{suffix}"):
             return _read(path, None)
-    archive = voices_folder() / ALL_VOICES
-    if archive.is_file() and name in _members(archive):
-        return _read(archive, name)
+    every = voices_folder() / ALL_VOICES
+    if is_regular(every) and name in _members(every):
+        return _read(every, name)
     if name in VOICE_NAMES:
         return _stand_in(name)
     close = ", ".join(other for other in voice_names() if other[:2] == name[:2]) or "af_heart"
-    raise VoiceError(f"there is no voice {name!r}; try {close}, or list them with `kokoro-lab voices`")
-
-
-MOST_PACK_BYTES = 8 * STYLE_ROWS * STYLE_WIDTH + 4096  # float64, and the header
+    raise VoiceError(f"unknown voice {name!r}; try {close}, or list the voices with `kokoro-lab voices`")
 
 
 def _read(path: Path, member: str | None) -> Voice:
-    try:
-        if path.suffix == ".pt":
-            rows = np.asarray(read_torch_file(path))
-        elif zipfile.is_zipfile(path):
-            members = _members(path)
-            member = member or (members[0] if len(members) == 1 else None)
-            if member not in members:
-                raise VoiceError(f"name one of the voices in {path.name}, as in {path.name}#{members[0]}")
-            rows = _archive_member(path, member)
-        else:
-            rows = np.fromfile(path, "<f4")
+    what = f"voice pack {path.name}"
+    if path.suffix == ".pt":
+        rows = read_torch_file(path, what="voice pack", most=MOST_PACK_BYTES, error=VoiceError, missing=VoiceError)
+        if not isinstance(rows, np.ndarray):
+            raise VoiceError(f"{path.name} contains no single tensor; give a voice pack")
         sha256 = _file_sum(path)
-    except (OSError, ValueError, ModelError) as error:
-        raise VoiceError(f"cannot read a voice from {path}: {error}") from error
+    else:
+        with opened(path, what="voice pack", most=MOST_ARCHIVE_BYTES, error=VoiceError) as stream:
+            if os.fstat(stream.fileno()).st_size == RAW_BYTES:
+                rows = np.frombuffer(stream.read(RAW_BYTES), "<f4")
+            elif path.suffix == ".npy":
+                rows = parse_npy(stream.read(MOST_PACK_BYTES), what, error=VoiceError)
+            else:
+                member, rows = _member(stream, path, member)
+        sha256 = _file_sum(path)
     if rows.size != STYLE_ROWS * STYLE_WIDTH or rows.dtype.kind != "f":
-        raise VoiceError(f"{path.name} is not a voice pack: it has {rows.size} values, not 510 x 256")
-    styles = np.ascontiguousarray(rows.reshape(STYLE_ROWS, STYLE_WIDTH), np.float32)
+        raise VoiceError(f"{path.name} has {rows.size} values, not 510 x 256; give a voice pack")
+    with np.errstate(over="ignore"):  # of float64
+        styles = np.ascontiguousarray(rows.reshape(STYLE_ROWS, STYLE_WIDTH), np.float32)
     if not np.isfinite(styles).all():
-        raise VoiceError(f"{path.name} holds values that are not finite; fetch it again")
-    known = sha256 in published_voice_sums()
+        raise VoiceError(f"{path.name} has values that are not finite; get the file again")
+    known = sha256 in published_voice_checksums()
     return Voice(member or path.stem, styles, "published" if known else "imported", sha256, path)
 
 
-def _members(archive: Path) -> list[str]:
+def _member(stream: BinaryIO, path: Path, member: str | None) -> tuple[str, NDArray[Any]]:
+    """(name, rows) of a voice in an archive: the named one, or the only one."""
+    what = f"voice pack {path.name}"
+    limits = ArchiveLimits(MOST_VOICES, MOST_VOICES * MOST_PACK_BYTES)
+    with archive(stream, what, limits, error=VoiceError) as entries:
+        names = _voices_in(entries)
+        if not names:
+            raise VoiceError(f"{path.name} contains no voice; give a voice pack")
+        name = member or (names[0] if len(names) == 1 else None)
+        if name not in names:
+            raise VoiceError(
+                f"{path.name} has several voices or not this one; name a voice, as in {path.name}#{names[0]}"
+            )
+        if entries.size(f"{name}.npy") > MOST_PACK_BYTES:
+            raise VoiceError(f"{name} in {path.name} is larger than any voice pack; get the file again")
+        return name, parse_npy(entries.read(f"{name}.npy"), f"{name} in {what}", error=VoiceError)
+
+
+def _members(path: Path) -> list[str]:
+    limits = ArchiveLimits(MOST_VOICES, MOST_VOICES * MOST_PACK_BYTES)
+    with (
+        opened(path, what="voice pack", most=MOST_ARCHIVE_BYTES, error=VoiceError) as stream,
+        archive(stream, f"voice pack {path.name}", limits, error=VoiceError) as entries,
+    ):
+        return _voices_in(entries)
+
+
+def _voices_in(entries: Archive) -> list[str]:
+    voices = [name.removesuffix(".npy") for name in entries.names if name.endswith(".npy")]
+    return [name for name in voices if name.isprintable() and len(name) <= LONGEST_NAME]
+
+
+def _file_sum(path: Path) -> str:
     try:
-        with zipfile.ZipFile(archive) as entries:
-            return [name.removesuffix(".npy") for name in entries.namelist()]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise VoiceError(f"cannot read the voices in {archive}: {error}") from error
-
-
-def _archive_member(archive: Path, member: str) -> NDArray[Any]:
-    with zipfile.ZipFile(archive) as entries:
-        if entries.getinfo(f"{member}.npy").file_size > MOST_PACK_BYTES:
-            raise VoiceError(f"{member} in {archive.name} unpacks to more than any voice pack has; it was not read")
-    with np.load(archive, allow_pickle=False) as arrays:
-        return np.asarray(arrays[member])
+        status = path.stat()
+    except OSError as problem:
+        raise VoiceError(f"voice pack {path} cannot be read: {reason(problem)}; check the path") from problem
+    return _stamped_sum(path, status.st_size, status.st_mtime_ns)
 
 
 @cache
-def _file_sum(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _stamped_sum(path: Path, size: int, time_stamp: int) -> str:
+    """SHA-256 of a file, computed again when the file has changed: an archive is read for each of its voices."""
+    digest = hashlib.sha256()
+    hash_file(digest, path, what="voice pack", most=MOST_ARCHIVE_BYTES, error=VoiceError)
+    return digest.hexdigest()
 
 
 def _stand_in(name: str) -> Voice:
-    """Rows that drift smoothly from short texts to long ones around a direction of the voice's own."""
+    """Rows around a voice's own direction that drift smoothly from short texts to long texts."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     base, drift = rng.standard_normal((2, STYLE_WIDTH)) * [[ROW_DEVIATION], [DRIFT]]
     place = np.log(np.arange(1, STYLE_ROWS + 1)) / np.log(STYLE_ROWS) - 0.5

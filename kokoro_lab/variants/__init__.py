@@ -1,1 +1,1 @@
-"""Variants of a model: made by recipe, proved against what they came from, verified, searched for and timed."""
+"""Variants of a model: built by recipe, proved, verified against their source, searched for, and timed."""

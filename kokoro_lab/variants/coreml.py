@@ -1,7 +1,8 @@
-"""What CoreML's published limits would leave to the CPU: a static check, because CoreML runs on Apple machines only.
+"""Nodes that CoreML would leave to the CPU by its published limits: a static check, as CoreML runs on Apple devices
+only.
 
-The operators and their limits are those that onnxruntime's page of the CoreML provider lists for MLProgram; for
-Gather, Pad and PRelu those of its older list, which are the only ones it states.
+Operators and limits are those that onnxruntime's page of the CoreML provider lists for MLProgram; for Gather, Pad and
+PRelu those of its older list, because only that list states them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ WIDE = {TensorProto.DOUBLE: "64-bit floats", TensorProto.COMPLEX64: "complex num
 
 @dataclass(frozen=True)
 class Fallback:
-    """Nodes that a provider would leave to the CPU, and why."""
+    """Nodes that a provider would leave to the CPU, and the reason."""
 
     operator: str
     count: int
@@ -39,7 +40,7 @@ class Fallback:
 
 
 class _Graph:
-    """What a node's limits are about: constants, ranks and attributes."""
+    """The constants, ranks and attributes that the limits refer to."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.constants = {tensor.name for tensor in model.graph.initializer}
@@ -52,7 +53,7 @@ class _Graph:
         self.ranks |= {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
 
     def constant(self, node: onnx.NodeProto, *places: int) -> bool:
-        """Whether the inputs at those places, as far as they are there, are constants."""
+        """Whether the inputs at those indices, as far as they exist, are constants."""
         return all(
             place >= len(node.input) or not node.input[place] or node.input[place] in self.constants for place in places
         )
@@ -63,15 +64,15 @@ Limit = Callable[[_Graph, onnx.NodeProto, dict[str, Any]], str]
 
 def _conv(graph: _Graph, node: onnx.NodeProto, attributes: dict[str, Any]) -> str:
     if graph.ranks.get(node.input[0], 3) > 4:
-        return "only one and two dimensions"
-    return "" if graph.constant(node, 2) else "its bias is no constant"
+        return "only one and two dimensions are supported"
+    return "" if graph.constant(node, 2) else "its bias is not constant"
 
 
 def _conv_transpose(graph: _Graph, node: onnx.NodeProto, attributes: dict[str, Any]) -> str:
     if not graph.constant(node, 1, 2):
-        return "its weight or bias is no constant"
+        return "its weight or bias is not constant"
     if attributes.get("auto_pad", b"NOTSET") in {b"SAME_UPPER", b"SAME_LOWER"} or "output_shape" in attributes:
-        return "output_shape and SAME padding are refused"
+        return "output_shape and SAME padding are not supported"
     return "output_padding must be zero" if any(attributes.get("output_padding", [])) else ""
 
 
@@ -80,7 +81,7 @@ def _gather(graph: _Graph, node: onnx.NodeProto, attributes: dict[str, Any]) -> 
 
 
 def _pad(graph: _Graph, node: onnx.NodeProto, attributes: dict[str, Any]) -> str:
-    return "" if attributes.get("mode", b"constant") == b"constant" else "only constant padding"
+    return "" if attributes.get("mode", b"constant") == b"constant" else "only constant padding is supported"
 
 
 def _constant(what: str, *places: int) -> Limit:
@@ -104,7 +105,7 @@ LIMITS: dict[str, Limit] = {
 
 
 def coreml_fallbacks(model: onnx.ModelProto) -> list[Fallback]:
-    """Operators that CoreML does not list, nodes beyond its limits, 64-bit floats, open input shapes; most first."""
+    """Unsupported operators, nodes beyond CoreML's limits, 64-bit floats and open input shapes, most frequent first."""
     graph = _Graph(model)
     reasons: Counter[tuple[str, str]] = Counter()
     for node in model.graph.node:
@@ -113,14 +114,16 @@ def coreml_fallbacks(model: onnx.ModelProto) -> list[Fallback]:
     open_inputs = [
         info.name for info in model.graph.input if any(each.dim_param for each in info.type.tensor_type.shape.dim)
     ]
-    found = [Fallback(kind, count, why) for (kind, why), count in reasons.most_common()]
+    fallbacks = [Fallback(kind, count, why) for (kind, why), count in reasons.most_common()]
     if open_inputs:
-        found.append(Fallback("input", len(open_inputs), f"open shapes ({', '.join(open_inputs)}): use a fixed bucket"))
-    return found
+        fallbacks.append(
+            Fallback("input", len(open_inputs), f"open shapes ({', '.join(open_inputs)}): use a fixed bucket")
+        )
+    return fallbacks
 
 
 def _refusal(graph: _Graph, node: onnx.NodeProto) -> str:
-    """Why CoreML would not take the node; empty when nothing published speaks against it."""
+    """Why CoreML would not take the node; empty where no published limit excludes it."""
     if node.domain not in {"", "ai.onnx"} or node.op_type not in COREML_OPERATORS:
         return "no such operator in CoreML's list"
     for name in (*node.input, *node.output):

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from kokoro_lab.errors import ModelNotFoundError
-from kokoro_lab.models.architecture import architecture_named
 from kokoro_lab.models.catalog import ModelFile, resolve
-from kokoro_lab.models.onnxfile import read_onnx
-from kokoro_lab.models.records import read_record
-from kokoro_lab.variants.bench import bench
+from kokoro_lab.models.files.model_record import read_record
+from kokoro_lab.models.files.onnxfile import read_onnx
+from kokoro_lab.models.graph.architecture import architecture_named
+from kokoro_lab.store.layout import Results
 from kokoro_lab.variants.make import make
 from kokoro_lab.variants.probes import Probe, check_probes
+from kokoro_lab.variants.timing import Timing, bench
 from kokoro_lab.variants.verify import verify
 
 __all__ = ["Place", "front", "landscape", "variant"]
@@ -77,12 +78,13 @@ def landscape(
 ) -> list[Place]:
     """The plain model `source`, then a variant of it for each recipe: made, measured at one length, and verified.
 
-    `folder` keeps blocks and audio, as `bench` does. probes: what is compared; the shortest check sentence if None.
+    `folder` holds the results: tables and runs. probes: what is compared; the shortest check sentence if None.
     """
     plain = resolve(source, notice=notice)
     files = {recipe: variant(plain, recipe, notice) for recipe in recipes}
     names = [plain.name, *(file.name for file in files.values())]
-    rows = bench(plain.name, names, folder, tokens=[tokens], blocks=blocks, base_settings=(), notice=notice)
+    timing = Timing(Results(folder), f"variants-{plain.sha256[:12]}", [tokens], blocks)
+    rows = bench(plain.name, names, timing, base_settings=(), notice=notice)
     measured = {row.model: row for row in rows}
     checked = [min(check_probes(), key=lambda probe: len(probe.tokens))] if probes is None else probes
     reference, arch = read_onnx(plain.path), architecture_named(plain.architecture)

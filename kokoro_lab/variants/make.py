@@ -1,4 +1,4 @@
-"""Makes variants by recipe, and installs imports that were proved."""
+"""Builds variants by recipe, and installs imported models that were proved."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ from typing import Any, Literal
 import onnx
 
 from kokoro_lab.errors import ModelError, SettingError
-from kokoro_lab.models.architecture import FULL, Architecture, architecture_named
+from kokoro_lab.files.reading import decoding
+from kokoro_lab.files.writing import make_folder, remove_litter, write_bytes
 from kokoro_lab.models.catalog import ModelFile, models_folder, resolve
-from kokoro_lab.models.graph import build
-from kokoro_lab.models.importer import Recovered, recover
-from kokoro_lab.models.kernel_rewrite import save_apart, uses_kernels
-from kokoro_lab.models.onnxfile import read_onnx
-from kokoro_lab.models.published import published_name
-from kokoro_lab.models.recipes import apply, load_recipe, static_convolutions
-from kokoro_lab.models.records import data_path, file_bytes, file_sum, write_record, written_whole
+from kokoro_lab.models.files.model_record import ADVICE, data_path, file_bytes, file_sha256, write_record
+from kokoro_lab.models.files.onnxfile import read_onnx
+from kokoro_lab.models.files.published import published_name
+from kokoro_lab.models.graph.architecture import (
+    FULL,
+    Architecture,
+    ArchitectureName,
+    architecture_named,
+    architecture_of,
+)
+from kokoro_lab.models.graph.model_graph import build
+from kokoro_lab.models.importing.importer import RecoveredParameters, recover
+from kokoro_lab.models.rewrite.kernel_rewrite import save_apart, uses_kernels
+from kokoro_lab.models.rewrite.variant_recipes import apply, load_recipe, static_convolutions
+from kokoro_lab.runtime.trial.first_opening import ensure_harmless, ensure_harmless_file
 from kokoro_lab.variants.calibrate import calibrate
+from kokoro_lab.variants.import_proof import ImportProof, prove
 from kokoro_lab.variants.probes import check_probes
-from kokoro_lab.variants.proof import Proof, prove
 
 __all__ = ["adopt", "install", "make", "plain_model"]
 
@@ -30,11 +39,11 @@ Notice = Callable[[str], None]
 
 
 def make(source: str, recipe_name: str, name: str = "", *, notice: Notice | None = None) -> list[ModelFile]:
-    """Make the variant `recipe_name` of the installed model `source`, called `name` or SOURCE-RECIPE.
+    """Build the variant `recipe_name` of the installed model `source`, named `name` or SOURCE-RECIPE.
 
-    Returns the installed files: one, or a front and a back. The record beside each keeps the recipe, the source's
-    SHA-256 and the tools' versions. Raises ModelNotFoundError, SettingError (a bad recipe or name) and ModelError
-    (the source is no plain graph of ours).
+    Returns the installed files: a single file, or a front and a back. The record beside each has the recipe, the
+    source's SHA-256 and the tools' versions. Raises ModelNotFoundError, SettingError (an invalid recipe or name) and
+    ModelError (the source is not a plain graph of ours).
     """
     say = notice or (lambda _: None)
     recipe = load_recipe(recipe_name)
@@ -45,9 +54,9 @@ def make(source: str, recipe_name: str, name: str = "", *, notice: Notice | None
     if convs:
         say(f"calibrating {len(convs)} convolutions of {file.name} on the sentences in data/calibration.json")
         reach = calibrate(model, convs)
-    made = []
+    files = []
     for suffix, variant in apply(recipe, model, arch, reach).items():
-        made.append(
+        files.append(
             install(
                 variant,
                 f"{stem}-{suffix}" if suffix else stem,
@@ -58,16 +67,16 @@ def make(source: str, recipe_name: str, name: str = "", *, notice: Notice | None
                 source={"name": file.name, "sha256": file.sha256},
             )
         )
-        say(f"made {made[-1].path} ({made[-1].bytes / 1e6:.0f} MB)")
-    return made
+        say(f"built {files[-1].path} ({files[-1].bytes / 1e6:.0f} MB)")
+    return files
 
 
 def adopt(
     path: Path, name: str, *, arch: Architecture = FULL, notice: Notice | None = None
-) -> tuple[ModelFile, Recovered, Proof | None]:
+) -> tuple[ModelFile, RecoveredParameters, ImportProof | None]:
     """Import a foreign file: recover its parameters, rebuild our graph, prove it, and install it as `name`.
 
-    A .pth cannot be proved here, because nothing here runs PyTorch: its proof is None. Raises ModelError when a
+    A .pth cannot be proved here, because PyTorch is not installed: its proof is None. Raises ModelError when a
     parameter is missing or the proof fails; nothing is installed then.
     """
     say = notice or (lambda _: None)
@@ -75,18 +84,22 @@ def adopt(
     recovered = recover(path, arch)
     say(f"recovered {len(recovered.state)} tensors ({recovered.precision}); not read: {len(recovered.unread)}")
     rebuilt = build(arch, recovered.state, metadata={"kokoro_lab.weights": "imported"})
+    sha256 = file_sha256(path)
     proof = None
     if recovered.contract is not None:
+        ensure_harmless_file(path, sha256, notice=say)
         say("running the original and the rebuilt graph on the check sentences")
-        proof = prove(read_onnx(path), rebuilt, check_probes(), half=recovered.precision == "fp16", arch=arch)
+        with decoding(f"model file {path.name}", error=ModelError, advice="export it again"):
+            proof = prove(read_onnx(path), rebuilt, check_probes(), half=recovered.precision == "fp16", arch=arch)
         if not proof.holds:
-            raise ModelError(f"{path.name} was not imported, the rebuilt graph differs: {'; '.join(proof.faults)}")
-    sha256 = file_sum(path)
+            raise ModelError(
+                f"{path.name} was not imported, the rebuilt graph differs ({'; '.join(proof.faults)}); export it again"
+            )
     file = install(
         rebuilt,
         stem,
         weights="imported",
-        architecture="full",
+        architecture=architecture_of([tuple(tensor.dims) for tensor in rebuilt.graph.initializer]),
         precision="fp32",
         source={"name": published_name(sha256) or path.name, "sha256": sha256, "precision": recovered.precision},
         unread=list(recovered.unread),
@@ -100,48 +113,53 @@ def install(
     name: str,
     *,
     weights: Literal["stand-in", "imported", "published"],
-    architecture: Literal["full", "tiny"],
+    architecture: ArchitectureName,
     precision: str,
     **made_with: Any,
 ) -> ModelFile:
-    """Check the graph, write it to the models folder whole or not at all, and its record beside it."""
+    """Check the graph, write it to the models folder whole or not at all, and write its record beside it."""
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise ModelError(f"the graph made for {name} is not valid: {str(error).splitlines()[0]}") from error
+        raise ModelError(
+            f"the graph built for {name} is invalid ({str(error).splitlines()[0]}); change the recipe"
+        ) from error
     path = models_folder() / f"{name}.onnx"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_litter(make_folder(path.parent, error=ModelError, advice=ADVICE))
     if uses_kernels(model):
         save_apart(model, path)
     else:
         data_path(path).unlink(missing_ok=True)
-        with written_whole(path) as stream:
-            stream.write(model.SerializeToString())
-    file = ModelFile(name, path, file_sum(path), file_bytes(path), weights, architecture, precision)
+        write_bytes(path, model.SerializeToString(), error=ModelError, advice=ADVICE)
+    file = ModelFile(name, path, file_sha256(path), file_bytes(path), weights, architecture, precision)
     write_record(file, tools={tool: version(tool) for tool in TOOLS}, **made_with)
     return file
 
 
 def plain_model(source: str) -> tuple[ModelFile, onnx.ModelProto, Architecture]:
-    """An installed model that recipes can start from: our own graph in fp32, not rewritten.
+    """An installed model that recipes can start from: our own fp32 graph, not rewritten.
 
-    Raises ModelError for any other.
+    Raises ModelError for any other model.
     """
     file = resolve(source)
+    ensure_harmless(file)
     model = read_onnx(file.path)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if "kokoro_lab.architecture" not in metadata:
         raise ModelError(
-            f"{file.name} is another exporter's file; bring it in first: "
+            f"{file.name} is another exporter's file; import it first: "
             f"kokoro-lab models import {file.path} --name {file.name}-imported"
         )
     if {"kokoro_lab.graph", "kokoro_lab.precision"} & set(metadata):
-        raise ModelError(f"{file.name} is a variant already; start from the model that it was made of")
-    return file, model, architecture_named(metadata["kokoro_lab.architecture"])
+        raise ModelError(f"{file.name} is a variant already; start from the model that it was derived from")
+    with decoding(f"model file {file.path.name}", error=ModelError, advice="build it again"):
+        return file, model, architecture_named(metadata["kokoro_lab.architecture"])
 
 
 def _checked_name(name: str) -> str:
     plain = name.replace("-", "").replace("_", "").replace(".", "")
     if not plain.isalnum() or not name[0].isalnum() or name in {"stand-in", "tiny", "default"}:
-        raise SettingError(f"{name!r} is no name for a model; use letters, digits, dots and dashes, and no stand-in's")
+        raise SettingError(
+            f"invalid model name {name!r}; use letters, digits, dots and dashes, and not the name of a stand-in"
+        )
     return name

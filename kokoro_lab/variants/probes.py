@@ -1,8 +1,7 @@
-"""What a model is asked to say when it is checked: sentences from data/ as tokens, and a session to say them with."""
+"""Probes: check sentences from data/ as tokens, and a session to run them on a model."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,13 +12,15 @@ import onnx
 from numpy.typing import NDArray
 
 from kokoro_lab.errors import InferenceError, ModelError
+from kokoro_lab.field_checks import as_record
+from kokoro_lab.files.documents import read_json
 from kokoro_lab.kernels.library import register
-from kokoro_lab.models.contract import Contract, read_contract
-from kokoro_lab.models.kernel_rewrite import uses_kernels
+from kokoro_lab.models.files.contract import Contract, read_contract
+from kokoro_lab.models.rewrite.kernel_rewrite import uses_kernels
 from kokoro_lab.models.voices import load_voice
 from kokoro_lab.paths import data_folder
 
-__all__ = ["Probe", "Runner", "calibration_probes", "check_probes", "random_probe"]
+__all__ = ["Probe", "Runner", "calibration", "calibration_probes", "check_probes", "random_probe"]
 
 Arrays = dict[str, NDArray[Any]]
 THREADS = 2
@@ -27,11 +28,11 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Probe:
-    """One call of a model."""
+    """A call of a model."""
 
     text: str
     tokens: tuple[int, ...]
-    """Without the zeros at the ends."""
+    """Tokens without the zeros at the ends."""
     voice: str
     speed: float = 1.0
 
@@ -45,7 +46,7 @@ class Probe:
 
 
 class Runner:
-    """An onnxruntime session on the CPU provider over a model in memory, every output by its name."""
+    """An onnxruntime session on the CPU provider over a model in memory, with all its outputs by name."""
 
     def __init__(self, model: onnx.ModelProto, *, threads: int = THREADS) -> None:
         import onnxruntime
@@ -66,52 +67,69 @@ class Runner:
         self.outputs = [each.name for each in self._session.get_outputs()]
 
     def contract(self) -> Contract:
-        """How the model wants to be called, when it is a whole one."""
+        """How a whole model is called."""
         session = self._session
         return read_contract(session.get_inputs(), session.get_outputs(), session.get_overridable_initializers())
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
-        """Run with those of the feeds that the model has inputs for. InferenceError when onnxruntime fails."""
+        """Run with those feeds that the model has inputs for. Raises InferenceError when onnxruntime fails."""
         wanted = {name: feeds[name] for name in (*self._inputs, *self._overridable) if name in feeds}
         try:
             values = self._session.run(self.outputs, wanted)
         except Exception as error:
-            raise InferenceError(f"the graph failed on a probe: {str(error).splitlines()[0]}") from error
+            raise InferenceError(
+                f"the graph failed on a probe ({str(error).splitlines()[0]}); export or build it again"
+            ) from error
         return dict(zip(self.outputs, values, strict=True))
 
     def speak(self, probe: Probe, **overrides: float) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
         """(audio float32 [S], durations int64 [T] or None) of a whole model of any contract."""
         contract = self.contract()
         feeds = contract.feeds([0, *probe.tokens, 0], probe.feeds()["style"], probe.speed, **overrides)
-        found = self.run(feeds)
-        audio = np.asarray(found[contract.audio], np.float32).reshape(-1)
-        durations = None if contract.duration is None else np.asarray(found[contract.duration], np.int64).reshape(-1)
+        outputs = self.run(feeds)
+        audio = np.asarray(outputs[contract.audio], np.float32).reshape(-1)
+        durations = None if contract.duration is None else np.asarray(outputs[contract.duration], np.int64).reshape(-1)
         return audio, durations
 
 
+@dataclass(frozen=True)
+class BenchText:
+    """A text whose synthesis is timed."""
+
+    text: str
+    tokens: int
+    exact: int
+    """Tokens that the text really has."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The sentences of data/calibration.json."""
+
+    comment: str
+    calibrate: tuple[Probe, ...]
+    check: tuple[Probe, ...]
+    bench: tuple[BenchText, ...]
+
+
 @cache
-def _sentences() -> dict[str, list[dict[str, Any]]]:
-    loaded: dict[str, list[dict[str, Any]]] = json.loads(
-        (data_folder() / "calibration.json").read_text(encoding="utf-8")
-    )
-    return loaded
+def calibration() -> Calibration:
+    """The sentences of data/calibration.json. Raises InputError for a file with mistakes."""
+    path = data_folder() / "calibration.json"
+    return as_record(Calibration, read_json(path, what="calibration file"), what=f"calibration file {path}")
 
 
 def calibration_probes() -> list[Probe]:
-    """The sentences that static quantisation takes its ranges from."""
-    return [_probe(entry) for entry in _sentences()["calibrate"]]
+    """The sentences that static quantisation is calibrated on."""
+    return list(calibration().calibrate)
 
 
 def check_probes() -> list[Probe]:
-    """Other sentences and other voices, for checks: none of them was calibrated on."""
-    return [_probe(entry) for entry in _sentences()["check"]]
+    """Other sentences and voices for checks: none of them is used for calibration."""
+    return list(calibration().check)
 
 
 def random_probe(tokens: int, seed: int = 0, voice: str = "af_heart") -> Probe:
-    """A call of so many random tokens, the ends not counted."""
+    """A call with that many random tokens, the ends not counted."""
     rng = np.random.default_rng([seed, tokens])
     return Probe("", tuple(int(each) for each in rng.integers(1, 178, tokens)), voice)
-
-
-def _probe(entry: Mapping[str, Any]) -> Probe:
-    return Probe(entry["text"], tuple(entry["tokens"]), entry["voice"])

@@ -1,12 +1,12 @@
-"""Whether a variant may stand in for the graph it was made of: stage by stage on equal inputs, and end to end.
+"""Whether a variant may replace the graph it was derived from: stage by stage on equal inputs, and end to end.
 
-Equal inputs are what makes the comparison mean something. The phase of the source adds up differences of F0, so two
-whole calls drift apart as waveforms even when nobody could tell them apart; fed the same curves and the same source
-spectrum, a variant's waveform can be held against the reference's sample by sample.
+Only equal inputs make the comparison meaningful. The phase of the source accumulates differences of F0, so two whole
+calls drift apart as waveforms even when nobody could tell them apart; fed the same curves and the same source spectrum,
+a variant's waveform can be compared with the reference's sample by sample.
 
-What stand-in weights can tell: whether arithmetic was changed and by how much, in dB of a signal that has speech's
-level and spectral tilt. What they cannot tell: how a loss sounds. Trained weights have other outliers, and ears other
-thresholds; a verdict on stand-in weights is a statement about the graph, not about Kokoro's voice.
+Stand-in weights show whether arithmetic was changed and by how much, in dB of a signal that has speech's level and
+spectral tilt. They do not show how a loss sounds: trained weights have other outliers, and ears other thresholds. A
+verdict on stand-in weights is a statement about the graph, not about Kokoro's voice.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from numpy.typing import NDArray
 
 from kokoro_lab.audio.compare import Verdict, facts, log_mel_distance_db
 from kokoro_lab.audio.speech_distance import pitch_distance, snr_db, speech_distance
-from kokoro_lab.models.architecture import FULL, Architecture
-from kokoro_lab.models.partition import BOUNDARY, between
+from kokoro_lab.models.graph.architecture import FULL, Architecture
+from kokoro_lab.models.rewrite.partition import BOUNDARY, between
 from kokoro_lab.variants.probes import Arrays, Probe, Runner
 
 __all__ = ["Limits", "Reading", "Runs", "Verification", "judge_reading", "verify"]
 
 FIRST_OUTPUTS = ("duration", *BOUNDARY)
-LOUDNESS_SECONDS = 3.0  # s; the gate of BS.1770 makes shorter readings jump
+LOUDNESS_SECONDS = 3.0  # s; the gate of BS.1770 makes shorter measurements unstable
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Where "equivalent" ends and where "close" ends, for waveforms made from the same source.
+    """Limits of "equivalent" and of "close", for waveforms from the same source.
 
-    Calibrated by disturbances whose size is known, put into the model's own audio (tests/variants/test_verify.py):
-    - noise at -60 dB: equivalent. It is 60 dB under speech, and moves no band over the floor by 0.01 dB.
-    - a gain of 1 %: equivalent. 0.09 dB in every band, a tenth of what is noticed; the difference lies 40 dB down.
-    - a shift of 20 ms: different. It is not heard, but it is no rounding either: the waveform has nothing in common
-      with the reference's, and whatever moved it is a mistake in the graph.
+    Calibrated by known disturbances of the model's own audio (tests/variants/test_verify.py):
+    - noise at -60 dB: equivalent. It is 60 dB below speech, and changes no band above the floor by 0.01 dB.
+    - a gain of 1 %: equivalent. 0.09 dB in every band, a tenth of what is noticed; the difference is 40 dB lower.
+    - a shift of 20 ms: different. It is inaudible, but it is not a rounding error either: the waveforms have nothing in
+      common, and whatever shifted them is a mistake in the graph.
     - one layer with its channels in another order: never equivalent. Different where all sound passes through it
       (upsampling, the last convolution, F0, durations); close where it is one branch of several that are added, as one
       convolution of a resblock is, which leaves 16 dB. One wrong Snake parameter (30 dB) is not seen.
@@ -51,8 +51,8 @@ class Limits:
     close_log_mel_db: float = 4.0
     """What another noise seed does to a voice that is plainly the same."""
     equivalent_snr_db: float = 22.0
-    """Under the noise of 8 kbit/s speech codecs; what an int8 variant has to reach to count. Of the waveform, and of
-    each tensor between the stages."""
+    """Below the noise of 8 kbit/s speech codecs; the least that an int8 variant must reach. Applies to the waveform and
+    to each tensor between the stages."""
     close_snr_db: float = 10.0
     equivalent_cents: float = 5.0
     """The just noticeable difference of pitch for complex tones (Moore 1973: 0.2 to 0.3 %)."""
@@ -61,34 +61,34 @@ class Limits:
     equivalent_voicing: float = 0.005
     close_voicing: float = 0.05
     loudness_lu: float = 0.5
-    """Half of the step that EBU R 128 lets a programme be off."""
+    """Half of the deviation that EBU R 128 allows a programme."""
     clipped_excess: float = 1e-4
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One probe: the variant against the reference."""
+    """The result of a probe: the variant compared with the reference."""
 
     tokens: int
     moved_tokens: int
     """Tokens whose duration differs."""
     curves_cents: float | None
-    """F0 curves on equal inputs, RMS over frames voiced in both; None where the durations differ."""
+    """RMS difference of the F0 curves on equal inputs, over frames voiced in both; None where the durations differ."""
     curves_voicing: float
     text_error: float
     """Relative norm of the difference of the text encodings."""
     energy_error: float
-    """The same of the energy curves; infinite where the durations differ."""
+    """The same for the energy curves; infinite where the durations differ."""
     source_error: float
-    """The same of the source's complex spectrum, both fed the reference's F0."""
+    """The same for the source's complex spectrum, both fed the reference's F0."""
     snr_db: float
-    """Of the waveform after the source, everything before it fed from the reference."""
+    """Signal-to-noise ratio of the waveform after the source, with everything before it fed from the reference."""
     log_mel_db: float
     mcd_db: float
     loudness_lu: float | None
     true_peak_db: float
     whole_log_mel_db: float
-    """End to end, each with its own source; infinite where the durations differ."""
+    """Log-mel distance end to end, each with its own source; infinite where the durations differ."""
     finite: bool
     silent: bool
     clipped_excess: float
@@ -96,14 +96,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Verification:
-    """All probes, and what they add up to."""
+    """The results of all probes, with a verdict."""
 
     verdict: Verdict
     reasons: tuple[str, ...]
     readings: tuple[Reading, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The fields as JSON values."""
         return {
             "verdict": self.verdict,
             "reasons": list(self.reasons),
@@ -120,9 +120,10 @@ def verify(
     limits: Limits | None = None,
     opened: Callable[[onnx.ModelProto], Runs] = Runner,
 ) -> Verification:
-    """Compare two graphs of ours that keep the stages' boundaries. ModelError or InferenceError when one cannot run.
+    """Compare two graphs of ours that have the stages' boundaries. Raises ModelError or InferenceError when one cannot
+    run.
 
-    `opened` makes the candidate's parts ready to run: somewhere else than the reference's, if it says so.
+    `opened` opens the candidate's parts: in another provider than the reference's, where it does so.
     """
     pairs = _Pair(reference, candidate, arch, opened)
     readings = tuple(pairs.read(probe) for probe in probes)
@@ -130,17 +131,17 @@ def verify(
     verdict: Verdict = "equivalent"
     reasons: list[str] = []
     for probe, reading in zip(probes, readings, strict=True):
-        found, why = judge_reading(reading, limits or Limits())
-        verdict = max(verdict, found, key=order.index)
+        probe_verdict, why = judge_reading(reading, limits or Limits())
+        verdict = max(verdict, probe_verdict, key=order.index)
         reasons += [f"{len(probe.tokens)} tokens: {each}" for each in why]
     return Verification(verdict, tuple(dict.fromkeys(reasons)), readings)
 
 
 def judge_reading(reading: Reading, limits: Limits) -> tuple[Verdict, list[str]]:
-    """The verdict on one probe with a clause for each reason against "equivalent"."""
+    """The verdict on a probe, with a clause for each reason against "equivalent"."""
     faults = []
     if not reading.finite:
-        faults.append("it holds NaN or infinite samples")
+        faults.append("it contains NaN or infinite samples")
     if reading.silent:
         faults.append("it is silent")
     if reading.clipped_excess > limits.clipped_excess:
@@ -175,15 +176,15 @@ def judge_reading(reading: Reading, limits: Limits) -> tuple[Verdict, list[str]]
 
 
 class Runs(Protocol):
-    """Something that runs a graph: `probes.Runner` here, `elsewhere.Elsewhere` in another provider."""
+    """Runs a graph: `probes.Runner` here, `provider_process` in another provider."""
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
-        """Every output by its name."""
+        """All outputs by name."""
         ...
 
 
 class _Pair:
-    """Reference and candidate, whole and cut at the source."""
+    """Reference and candidate, whole and split at the source."""
 
     def __init__(
         self,
@@ -244,13 +245,13 @@ def _relative(ours: Any, theirs: Any) -> float:
 
 
 def _complex(spectrum: NDArray[Any]) -> NDArray[Any]:
-    """Magnitudes and phases [1, 2 bins, frames] as numbers: at a jump of the phase by a turn nothing moves."""
+    """Magnitudes and phases [1, 2 bins, frames] as complex numbers, which ignore whole turns of phase."""
     magnitude, phase = np.split(spectrum.astype(np.float64), 2, axis=1)
     return np.asarray(magnitude * np.exp(1j * phase))
 
 
 def _share(decibels: float) -> float:
-    """The relative norm of a difference that lies so far below the signal."""
+    """The relative norm of a difference that is this many dB below the signal."""
     return float(10.0 ** (-decibels / 20.0))
 
 

@@ -1,0 +1,1 @@
+"""The model graph, built from the architecture and a state dict."""

@@ -1,0 +1,1 @@
+"""Recovery of the parameters from files that other exporters wrote."""

@@ -1,0 +1,1 @@
+"""Graph rewriting: folding, splitting, quantisation, and the compiled operators."""
