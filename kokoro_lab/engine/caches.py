@@ -1,4 +1,4 @@
-"""What is kept so that it need not be computed again, and true counters of how often that helped."""
+"""Least-recently-used caches with exact counters of their hits and misses."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class CacheStatus:
-    """Counters of one cache since the engine was loaded."""
+    """Counters of a cache since the engine was loaded."""
 
     entries: int
     size: int
-    """Bytes held, as measured by the cache's own `weigh`; entries where each weighs 1."""
+    """Total weight of the entries by the cache's own `weigh`: bytes, or the number of entries where each weighs 1."""
     limit: int
-    """What `size` may reach."""
+    """Limit of `size`."""
     hits: int
     misses: int
     evictions: int
-    """Entries dropped for room."""
+    """Entries evicted for room."""
     expirations: int
-    """Entries dropped for age."""
+    """Entries evicted for age."""
     refusals: int
-    """Values that were too large to be kept at all."""
+    """Values that were too large to be stored."""
 
     @property
     def hit_rate(self) -> float | None:
-        """Hits over look-ups; None before the first."""
-        asked = self.hits + self.misses
-        return self.hits / asked if asked else None
+        """Hits over look-ups; None before the first look-up."""
+        lookups = self.hits + self.misses
+        return self.hits / lookups if lookups else None
 
 
 class Cache(Generic[K, V]):
-    """Least recently used first out, with a limit on the sum of weights and on age. Safe for any number of threads."""
+    """Least-recently-used cache with limits on total weight and on age. Safe for any number of threads."""
 
     def __init__(
         self,
@@ -61,22 +61,22 @@ class Cache(Generic[K, V]):
         self._hits = self._misses = self._evictions = self._expirations = self._refusals = 0
 
     def get(self, key: K) -> V | None:
-        """The value kept under the key, None when there is none or it is too old; counts as a hit or a miss."""
+        """The value of the key, None where it is missing or too old; counts as a hit or a miss."""
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and self._now() - kept[2] >= self._ttl_s:
+            entry = self._kept.get(key)
+            if entry is not None and self._now() - entry[2] >= self._ttl_s:
                 self._drop(key)
                 self._expirations += 1
-                kept = None
-            if kept is None:
+                entry = None
+            if entry is None:
                 self._misses += 1
                 return None
             self._kept.move_to_end(key)
             self._hits += 1
-            return kept[0]
+            return entry[0]
 
     def put(self, key: K, value: V) -> bool:
-        """Keep the value, dropping the least recently used ones for room; False when it alone is over the limit."""
+        """Store the value, evicting the least recently used entries; False when the value alone exceeds the limit."""
         weight = self._weigh(value)
         with self._lock:
             if key in self._kept:
@@ -92,13 +92,13 @@ class Cache(Generic[K, V]):
             return True
 
     def holds(self, key: K) -> bool:
-        """Whether a look-up would find the key now; counts as nothing and changes no order."""
+        """Whether a look-up would find the key now; changes neither counters nor order."""
         with self._lock:
-            kept = self._kept.get(key)
-            return kept is not None and self._now() - kept[2] < self._ttl_s
+            entry = self._kept.get(key)
+            return entry is not None and self._now() - entry[2] < self._ttl_s
 
     def resize(self, limit: int) -> None:
-        """Change the limit, dropping the least recently used entries that no longer fit."""
+        """Change the limit, evicting the least recently used entries that no longer fit."""
         with self._lock:
             self.limit = limit
             while self._size > limit:
@@ -106,7 +106,7 @@ class Cache(Generic[K, V]):
                 self._evictions += 1
 
     def clear(self) -> int:
-        """Drop everything and return how many entries that were; counters stay."""
+        """Remove all entries and return their number; counters stay."""
         with self._lock:
             count = len(self._kept)
             self._kept.clear()
@@ -119,7 +119,7 @@ class Cache(Generic[K, V]):
             return list(self._kept)
 
     def status(self) -> CacheStatus:
-        """Counters as they are now."""
+        """The current counters."""
         with self._lock:
             return CacheStatus(
                 len(self._kept), self._size, self.limit,

@@ -1,7 +1,8 @@
-"""A bounded queue between two stages, which either side can cut, and clocks that say where a stage's time went."""
+"""A bounded queue between two stages, which either side can cut, and clocks of how each stage spends its time."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -16,16 +17,16 @@ T = TypeVar("T")
 
 
 class CutError(Exception):
-    """The channel was cut while somebody waited at it; never leaves the stream's own threads."""
+    """The channel was cut while a thread waited at it; never leaves the stream's own threads."""
 
 
 class Channel(Generic[T]):
-    """First in, first out, with room for `capacity` items: a full one makes the sender wait."""
+    """First in, first out, with room for `capacity` items; the sender waits while it is full."""
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+        self.capacity: float = capacity
         self.most = 0
-        """Items that waited at once, at most."""
+        """Largest number of items that waited at once."""
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
         self._ended = False
@@ -41,28 +42,34 @@ class Channel(Generic[T]):
             self.most = max(self.most, len(self._items))
             self._changed.notify_all()
 
+    def lift(self) -> None:
+        """Take the limit away: no sender waits any more."""
+        with self._changed:
+            self.capacity = math.inf
+            self._changed.notify_all()
+
     def end(self) -> None:
-        """Say that nothing follows what was put."""
+        """Mark the end: no more items follow."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def cut(self) -> None:
-        """Drop what waits and send everybody home: every put and get from now on raises CutError."""
+        """Discard waiting items and release all waiting threads: every later put and get raises CutError."""
         with self._changed:
             self._cut = True
             self._items.clear()
             self._changed.notify_all()
 
     def wait_for(self, count: int) -> None:
-        """Wait until `count` items are there (at most the capacity), or none can follow."""
+        """Wait until `count` items are in the queue (at most the capacity), or until no more can follow."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._cut or self._ended or len(self._items) >= min(count, self.capacity),
             )
 
     def get(self) -> T:
-        """Take the next item, waiting for one. EOFError after the last; CutError when the channel was cut."""
+        """Take the next item, waiting if necessary. EOFError after the last; CutError when the channel was cut."""
         with self._changed:
             self._changed.wait_for(lambda: self._cut or self._ended or self._items)
             if self._cut:
@@ -86,10 +93,10 @@ class Channel(Generic[T]):
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Where the wall time of one stage's thread went, in seconds."""
+    """How a stage's thread spent its wall time, in seconds."""
 
     busy_s: float
-    """Doing its work."""
+    """Working."""
     waiting_s: float
     """Waiting at its two channels."""
     wall_s: float
@@ -99,7 +106,7 @@ class StageTimes:
 
 
 class StageClock:
-    """Splits the time of a stage's thread into waiting at its channels and everything else, which is its work."""
+    """Splits the time of a stage's thread into waiting at its channels and working."""
 
     def __init__(self) -> None:
         self._busy = 0.0
@@ -108,7 +115,7 @@ class StageClock:
         self._start = self._mark = self._end = 0.0
 
     def start(self) -> None:
-        """The thread runs, and is busy."""
+        """The thread has started, and works."""
         self._start = self._mark = time.perf_counter()
 
     def stop(self) -> None:
@@ -118,7 +125,7 @@ class StageClock:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """What happens inside is waiting."""
+        """Count the time inside as waiting."""
         began = time.perf_counter()
         self._busy += began - self._mark
         try:
@@ -128,16 +135,16 @@ class StageClock:
             self._waiting += self._mark - began
 
     def shift(self, seconds: float) -> None:
-        """Count seconds as waiting that were counted as busy: a wait inside a piece of work."""
+        """Move seconds from working to waiting: for a wait inside a piece of work."""
         self._busy -= seconds
         self._waiting += seconds
 
     def count(self) -> None:
-        """One more piece of work is done."""
+        """Count a finished piece of work."""
         self._items += 1
 
     def times(self) -> StageTimes:
-        """What was added up so far; complete when the thread has ended."""
+        """The times so far; complete when the thread has ended."""
         if not self._start:
             return StageTimes(0.0, 0.0, 0.0, 0)
         wall = (self._end or time.perf_counter()) - self._start

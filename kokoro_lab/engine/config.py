@@ -1,4 +1,4 @@
-"""What an engine can be set to: one frozen value, every field of which an environment variable can set.
+"""The settings of an engine: a frozen dataclass whose fields can all be set by environment variables.
 
 The variable of a field is KOKORO_ and its name in capitals. Flags take 1, true, yes, on and their opposites; lists are
 separated by commas; pairs are written name=value.
@@ -6,111 +6,62 @@ separated by commas; pairs are written name=value.
 
 from __future__ import annotations
 
-import math
+import contextlib
 import os
 import typing
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from kokoro_lab.audio.finish import Finish
-from kokoro_lab.audio.wav import SAMPLE_RATE
-from kokoro_lab.engine.bounds import BOUNDS
-from kokoro_lab.engine.environment import SETTINGS, VariableReport, documented_options, read_value, report
-from kokoro_lab.errors import SettingError
+from kokoro_lab.engine.environment_variables import (
+    VariableReport,
+    documented_options,
+    read_value,
+    report,
+    variable,
+    variables_of,
+)
+from kokoro_lab.field_checks import Mistake, Range, refuse, shown, take_fields
+from kokoro_lab.runtime.pool import Routing
+from kokoro_lab.runtime.priority import FIRST, LOWEST
 from kokoro_lab.runtime.settings import SessionSettings
 from kokoro_lab.text.vocabulary import MAX_TOKENS
+from kokoro_lab.units import SAMPLE_RATE
 
 __all__ = ["SPEED_RANGE", "EngineConfig", "Routing", "Sessions", "Warmup", "variable"]
 
-SPEED_RANGE = (0.5, 2.0)  # the factors the published model was made for; outside them it drops or smears phonemes
+SPEED_RANGE = (0.5, 2.0)  # the range of the published model; outside it phonemes are dropped or smeared
 
 Warmup = Literal["none", "one", "shapes", "patterns", "background"]
 Sessions = Literal["single", "dual", "triple"]
-Routing = Literal["length", "complexity", "cost"]
 
 
-def variable(name: str) -> str:
-    """The environment variable that sets the field `name`."""
-    return f"KOKORO_{name.upper()}"
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig(SessionSettings):
+    """Settings of one engine: those of its sessions and the engine's own.
 
+    Raises SettingError, naming every mistake at once.
 
-@dataclass(frozen=True)
-class EngineConfig:
-    """Settings of one engine. Raises SettingError, naming every mistake at once."""
+    Examples:
+        >>> EngineConfig(model="tiny", intra_op_threads=2).chunk_ms
+        80.0
+        >>> EngineConfig.from_environment({"KOKORO_CHUNK_MS": "40", "KOKORO_PRIMER": "off"}).primer
+        False
+    """
 
-    model: str = "default"
+    model: str = field(default="default", kw_only=False)
     """Name or path; "default" is the published model if present, else the stand-in (default: default; KOKORO_MODEL)."""
 
     tuned: bool = True
-    """For the default model, take the fastest equivalent variant found by tuning (default: on; KOKORO_TUNED)."""
+    """For the default model, use the fastest equivalent variant that tuning has found (default: on; KOKORO_TUNED)."""
 
-    preoptimized: bool = True
-    """Open the model's pre-optimised form where one fits this machine (default: on; KOKORO_PREOPTIMIZED)."""
-
-    provider: str = "cpu"
-    """Execution provider by its short name (default: cpu; KOKORO_PROVIDER)."""
-
-    provider_options: tuple[tuple[str, str], ...] = ()
-    """Options of the provider, pairs of name and value (default: none; KOKORO_PROVIDER_OPTIONS)."""
-
-    provider_fallback: bool = False
-    """Run on the CPU when the provider is absent, instead of raising (default: off; KOKORO_PROVIDER_FALLBACK)."""
-
-    intra_op_threads: int = 0
-    """Threads that share one operator, 0 for one a core (default: 0; KOKORO_INTRA_OP_THREADS)."""
-
-    inter_op_threads: int = 1
-    """Threads for branches side by side, with `parallel` (default: 1; KOKORO_INTER_OP_THREADS)."""
-
-    parallel: bool = False
-    """Run branches of the graph side by side (default: off; KOKORO_PARALLEL)."""
-
-    graph_level: str = "all"
-    """Graph optimisation: none, basic, extended, layout, all (default: all; KOKORO_GRAPH_LEVEL)."""
-
-    arena: bool = True
-    """Keep freed memory in an arena for the next call (default: on; KOKORO_ARENA)."""
-
-    arena_shrink: bool = False
-    """Give the arena's free memory back after each call (default: off; KOKORO_ARENA_SHRINK)."""
-
-    release_idle_s: float = 3.0
-    """Seconds without a call until free memory goes back, 0 for never (default: 3; KOKORO_RELEASE_IDLE_S)."""
-
-    arena_limit_mb: int = 0
-    """MB that the arena of each session may hold, 0 for no limit (default: 0; KOKORO_ARENA_LIMIT_MB)."""
-
-    arena_extend: str = "double"
-    """Steps in which the arena grows: double, requested (default: double; KOKORO_ARENA_EXTEND)."""
+    release_idle_s: Annotated[float, Range(0, 3600, "seconds", zero="never")] = 3.0
+    """Seconds without a call until free memory is released, 0 for never (default: 3; KOKORO_RELEASE_IDLE_S)."""
 
     arena_auto: bool = False
-    """Limit the arena to the documents' size for this machine (default: off; KOKORO_ARENA_AUTO)."""
-
-    memory_pattern: bool = False
-    """Plan memory by the shapes of earlier calls (default: off; KOKORO_MEMORY_PATTERN)."""
-
-    memory_reuse: bool = False
-    """Plan at load which tensor takes over whose memory (default: off; KOKORO_MEMORY_REUSE)."""
-
-    spinning: bool = True
-    """Let waiting threads spin before they sleep (default: on; KOKORO_SPINNING)."""
-
-    affinity: str = ""
-    """Processors of the threads after the first, as in "2;3", from 1 (default: free; KOKORO_AFFINITY)."""
-
-    denormals_as_zero: bool = False
-    """Flush denormal numbers to zero (default: off; KOKORO_DENORMALS_AS_ZERO)."""
-
-    prepacking: bool = True
-    """Repack weights for the kernels at load (default: on; KOKORO_PREPACKING)."""
-
-    deterministic: bool = False
-    """Ask providers for their deterministic kernels (default: off; KOKORO_DETERMINISTIC)."""
-
-    io_binding: bool = False
-    """Hand inputs over through an IO binding (default: off; KOKORO_IO_BINDING)."""
+    """Limit the arena to the size that the specification gives for this machine (default: off; KOKORO_ARENA_AUTO)."""
 
     sessions: Sessions = "single"
     """Sessions the engine keeps: single, dual, triple (default: single; KOKORO_SESSIONS)."""
@@ -118,182 +69,186 @@ class EngineConfig:
     routing: Routing = "length"
     """How calls choose among several sessions: length, complexity, cost (default: length; KOKORO_ROUTING)."""
 
-    session_rest_s: float = 60.0
-    """Seconds a session rests after an error (default: 60; KOKORO_SESSION_REST_S)."""
+    breaker_cooldown_s: Annotated[float, Range(0, 3600, "seconds")] = 60.0
+    """Seconds for which a session gets no calls after an error: a circuit breaker's cooldown. The former variable is
+    KOKORO_SESSION_REST_S (default: 60; KOKORO_BREAKER_COOLDOWN_S)."""
 
-    concurrency: int = 1
+    concurrency: Annotated[int, Range(1, 64)] = 1
     """Model calls that may run at once, over all sessions (default: 1; KOKORO_CONCURRENCY)."""
 
-    parallel_segments: int = 1
-    """Segments of a whole text spoken at once, at most `concurrency` (default: 1; KOKORO_PARALLEL_SEGMENTS)."""
+    parallel_segments: Annotated[int, Range(1, 64)] = 1
+    """Segments of a whole text synthesised at once, at most `concurrency` (default: 1; KOKORO_PARALLEL_SEGMENTS)."""
 
-    priority: int = 0
-    """Nice value of our threads, -20 to 19, 0 to leave it as it is (default: 0; KOKORO_PRIORITY)."""
+    priority: Annotated[int, Range(FIRST, LOWEST, zero="unchanged")] = 0
+    """Nice value of our threads, -20 to 19, 0 for unchanged (default: 0; KOKORO_PRIORITY)."""
 
     voices: tuple[str, ...] = ("af_heart",)
-    """Voices read at load, others at first use (default: af_heart; KOKORO_VOICES)."""
+    """Voices loaded with the engine; others are loaded at first use (default: af_heart; KOKORO_VOICES)."""
 
     languages: tuple[str, ...] = ("en-us",)
-    """Languages whose phonemiser is made at load, others at first use (default: en-us; KOKORO_LANGUAGES)."""
+    """Languages whose phonemiser is created at load; others at first use (default: en-us; KOKORO_LANGUAGES)."""
 
     parallel_start: bool = True
-    """Make the session and the phonemisers at the same time at load (default: on; KOKORO_PARALLEL_START)."""
+    """Create the session and the phonemisers in parallel at load (default: on; KOKORO_PARALLEL_START)."""
 
     warmup: Warmup = "none"
-    """Calls made at load: none, one, shapes, patterns, background (default: none; KOKORO_WARMUP)."""
+    """Warm-up calls at load: none, one, shapes, patterns, background (default: none; KOKORO_WARMUP)."""
 
-    max_tokens: int = MAX_TOKENS
-    """Phoneme tokens of a segment at most, 1 to 510 (default: 510; KOKORO_MAX_TOKENS)."""
+    max_tokens: Annotated[int, Range(1, MAX_TOKENS, "tokens")] = MAX_TOKENS
+    """Most phoneme tokens in a segment, 1 to 510 (default: 510; KOKORO_MAX_TOKENS)."""
 
-    gather_tokens: int = 0
-    """Tokens up to which sentences after the first share a call, 0 for none (default: 0; KOKORO_GATHER_TOKENS)."""
+    gather_tokens: Annotated[int, Range(0, MAX_TOKENS, "tokens", zero="none")] = 0
+    """Tokens up to which later sentences share a call, 0 for none (default: 0; KOKORO_GATHER_TOKENS)."""
 
     lexicon: Path | None = None
-    """File of words and their phonemes, laid over the project's own (default: none; KOKORO_LEXICON)."""
+    """File of words and their phonemes, which override the built-in lexicon (default: none; KOKORO_LEXICON)."""
 
-    noise_scale: float | None = None
-    """Factor on the source's noise, where the model has one; None: as it is (default: none; KOKORO_NOISE_SCALE)."""
+    noise_scale: Annotated[float, Range(0, 100, zero="no noise")] | None = None
+    """Scale of the source's noise, if the model has this input; None: unchanged (default: none; KOKORO_NOISE_SCALE)."""
 
     check_finite: bool = True
-    """Raise when the model gives samples that are not finite (default: on; KOKORO_CHECK_FINITE)."""
+    """Raise an error when the model returns samples that are not finite (default: on; KOKORO_CHECK_FINITE)."""
 
     trim: bool = False
     """Shorten silence at the ends of whole texts to 100 ms (default: off; KOKORO_TRIM)."""
 
-    loudness_lufs: float | None = None
-    """Loudness of whole texts, LUFS; -16 is usual. None leaves it alone (default: none; KOKORO_LOUDNESS_LUFS)."""
+    loudness_lufs: Annotated[float, Range(-70, 0, "LUFS")] | None = None
+    """Loudness of whole texts, LUFS; -16 is usual. None: unchanged (default: none; KOKORO_LOUDNESS_LUFS)."""
 
-    peak_dbtp: float = -1.0
-    """True peak that levelling does not pass, dB (default: -1; KOKORO_PEAK_DBTP)."""
+    peak_dbtp: Annotated[float, Range(-60, 0, "dB")] = -1.0
+    """Highest true peak after loudness levelling, dB (default: -1; KOKORO_PEAK_DBTP)."""
 
-    sample_rate: int = SAMPLE_RATE
+    sample_rate: Annotated[int, Range(8_000, 192_000, "Hz")] = SAMPLE_RATE
     """Sample rate of whole texts, Hz; streams keep 24000 (default: 24000; KOKORO_SAMPLE_RATE)."""
 
     primer: bool = True
     """Start a stream of a long text with short segments that grow (default: on; KOKORO_PRIMER)."""
 
-    primer_chars: int = 35
-    """Characters of the first segment of such a stream, at most (default: 35; KOKORO_PRIMER_CHARS)."""
+    primer_chars: Annotated[int, Range(1, 700, "characters")] = 35
+    """Most characters in the first segment of such a stream (default: 35; KOKORO_PRIMER_CHARS)."""
 
-    primer_words: int = 3
-    """Words of that segment, at least (default: 3; KOKORO_PRIMER_WORDS)."""
+    primer_words: Annotated[int, Range(1, 100, "words")] = 3
+    """Fewest words in that segment (default: 3; KOKORO_PRIMER_WORDS)."""
 
-    primer_growth: float = 2.0
-    """1/r for the slowest real-time factor r without a gap, at least 1 (default: 2; KOKORO_PRIMER_GROWTH)."""
+    primer_growth: Annotated[float, Range(1, 100)] = 2.0
+    """Growth factor of successive primer segments, at least 1; 1/RTF avoids gaps (default: 2; KOKORO_PRIMER_GROWTH)."""
 
-    chunk_ms: float = 80.0
+    chunk_ms: Annotated[float, Range(0, 10_000, "milliseconds", zero="whole segments")] = 80.0
     """Milliseconds of a streamed chunk, 0 for whole segments (default: 80; KOKORO_CHUNK_MS)."""
 
-    prebuffer: int = 1
-    """Chunks held before the first is handed out, 0 or 1 for none (default: 1; KOKORO_PREBUFFER)."""
+    prebuffer: Annotated[int, Range(0, 1000, "chunks")] = 1
+    """Chunks buffered before the first is delivered, 0 or 1 for none (default: 1; KOKORO_PREBUFFER)."""
 
     adaptive_buffer: bool = False
     """Learn chunk_ms and prebuffer from the arrivals of earlier streams (default: off; KOKORO_ADAPTIVE_BUFFER)."""
 
-    queue_segments: int = 2
+    queue_segments: Annotated[int, Range(1, 64, "segments")] = 2
     """Segments that may wait between two stages of a stream (default: 2; KOKORO_QUEUE_SEGMENTS)."""
 
-    queue_chunks: int = 64
+    queue_chunks: Annotated[int, Range(1, 100_000, "chunks")] = 64
     """Chunks that may wait for the caller (default: 64; KOKORO_QUEUE_CHUNKS)."""
 
-    phoneme_cache: int = 0
-    """Texts whose phonemes are kept, 0 for none; the documents have 1000 (default: 0; KOKORO_PHONEME_CACHE)."""
+    phoneme_cache: Annotated[int, Range(0, 10_000_000, "texts", zero="no cache")] = 0
+    """Texts whose phonemes are cached, 0 for none; 1000 in the specification (default: 0; KOKORO_PHONEME_CACHE)."""
 
-    audio_cache_mb: float = 0.0
-    """Megabytes (10^6 bytes) of finished speech that are kept, 0 for none (default: 0; KOKORO_AUDIO_CACHE_MB)."""
+    audio_cache_mb: Annotated[float, Range(0, 1_000_000, "MB", zero="no cache")] = 0.0
+    """Megabytes (10^6 bytes) of finished speech that are cached, 0 for none (default: 0; KOKORO_AUDIO_CACHE_MB)."""
 
-    audio_cache_ttl_s: float = 3600.0
-    """Seconds that speech is kept (default: 3600; KOKORO_AUDIO_CACHE_TTL_S)."""
+    audio_cache_ttl_s: Annotated[float, Range(0, 10**9, "seconds")] = 3600.0
+    """Seconds that speech stays in the audio cache (default: 3600; KOKORO_AUDIO_CACHE_TTL_S)."""
 
-    primer_cache: int = 0
-    """First segments of streams that are kept, 0 for none; the documents have 64 (default: 0; KOKORO_PRIMER_CACHE)."""
+    primer_cache: Annotated[int, Range(0, 1_000_000, "segments", zero="no cache")] = 0
+    """First segments of streams that are cached, 0 for none; 64 in the specification
+    (default: 0; KOKORO_PRIMER_CACHE)."""
 
-    primer_cache_ttl_s: float = 300.0
-    """Seconds that a first segment is kept (default: 300; KOKORO_PRIMER_CACHE_TTL_S)."""
+    primer_cache_ttl_s: Annotated[float, Range(0, 10**9, "seconds")] = 300.0
+    """Seconds that a first segment stays in its cache (default: 300; KOKORO_PRIMER_CACHE_TTL_S)."""
 
-    prewarm_uses: int = 0
-    """Uses in a day after which a text is kept in the audio cache, 0 for never (default: 0; KOKORO_PREWARM_USES)."""
+    prewarm_uses: Annotated[int, Range(0, 1000, "uses", zero="never")] = 0
+    """Uses in a day after which a text is synthesised ahead into the audio cache, 0 for never
+    (default: 0; KOKORO_PREWARM_USES)."""
 
     cache_dir: Path | None = None
-    """Folder that keeps cached speech over restarts, None for none (default: none; KOKORO_CACHE_DIR)."""
+    """Folder that keeps the audio cache across restarts; None: memory only (default: none; KOKORO_CACHE_DIR)."""
 
-    tune_s: float = 0.0
-    """Seconds between two looks of the tuner, 0 for none; the documents have 300 (default: 0; KOKORO_TUNE_S)."""
+    tune_s: Annotated[float, Range(0, 600, "seconds", zero="no tuner")] = 0.0
+    """Seconds between two decisions of the tuner, 0 for no tuner; 300 in the specification
+    (default: 0; KOKORO_TUNE_S)."""
 
-    memory_watch_s: float = 0.0
-    """Seconds between two looks of the memory watchdog, 0 for no watchdog (default: 0; KOKORO_MEMORY_WATCH_S)."""
+    memory_watch_s: Annotated[float, Range(0, 3600, "seconds", zero="no watchdog")] = 0.0
+    """Seconds between two checks of the memory watchdog, 0 for no watchdog (default: 0; KOKORO_MEMORY_WATCH_S)."""
 
-    memory_pressure: float = 0.85
-    """Part of the memory in use at which the watchdog acts, 0 to 1 (default: 0.85; KOKORO_MEMORY_PRESSURE)."""
+    memory_pressure: Annotated[float, Range(0, 1)] = 0.85
+    """Share of used memory at which the watchdog acts, 0 to 1 (default: 0.85; KOKORO_MEMORY_PRESSURE)."""
 
-    def __post_init__(self) -> None:
-        mistakes = []
-        for name, hint in typing.get_type_hints(type(self)).items():
-            if typing.get_origin(hint) is Literal and getattr(self, name) not in typing.get_args(hint):
-                mistakes.append(f"{name} is {getattr(self, name)!r}, use one of {', '.join(typing.get_args(hint))}")
-        for name, low, high in BOUNDS:
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and low <= value <= high):
-                mistakes.append(f"{name} is {value}, use {low:g} to {high:g}")
-        if self.gather_tokens > self.max_tokens:
-            mistakes.append(f"gather_tokens is {self.gather_tokens}, use at most max_tokens, {self.max_tokens}")
-        if self.parallel_segments > self.concurrency:
-            mistakes.append(
-                f"parallel_segments is {self.parallel_segments}, use at most concurrency, {self.concurrency}"
-            )
+    def conflicts(self) -> Iterator[Mistake]:
+        """Values that are valid by themselves and contradict each other."""
+        yield from super().conflicts()
+        for name, most in (("gather_tokens", "max_tokens"), ("parallel_segments", "concurrency")):
+            if getattr(self, name) > getattr(self, most):
+                use = f"use at most {most}, {getattr(self, most)}"
+                yield Mistake((name, most), f"{name} is {getattr(self, name)}", use)
         if self.parallel_segments > 1 and self.routing == "cost":
-            mistakes.append(
-                "parallel_segments with routing by cost would not give the same samples, use another routing"
-            )
-        if self.arena_auto and self.arena_limit_mb:
-            mistakes.append("arena_auto chooses arena_limit_mb, set one of them")
-        if self.prewarm_uses and not self.audio_cache_mb:
-            mistakes.append("prewarm_uses speaks into the audio cache, set audio_cache_mb")
-        if self.cache_dir is not None and not self.audio_cache_mb:
-            mistakes.append("cache_dir keeps what the audio cache keeps, set audio_cache_mb")
-        if mistakes:
-            raise SettingError(f"the engine's settings do not work: {'; '.join(mistakes)}")
-        _ = self.session_settings.request
+            says = "parallel_segments with routing by cost would make the samples depend on timing"
+            yield Mistake(("parallel_segments", "routing"), says, "use another routing")
+        if self.arena_auto and self.arena_limit_mib:
+            yield Mistake(("arena_auto", "arena_limit_mib"), "arena_auto chooses arena_limit_mib", "set one of them")
+        for name, purpose in (("prewarm_uses", "fills"), ("cache_dir", "stores")):
+            if getattr(self, name) and not self.audio_cache_mb:
+                yield Mistake((name, "audio_cache_mb"), f"{name} {purpose} the audio cache", "set audio_cache_mb")
 
     @property
     def session_settings(self) -> SessionSettings:
         """The part of the settings that shapes an onnxruntime session."""
-        shared = {item.name for item in fields(SessionSettings)} & {item.name for item in fields(self)}
-        return SessionSettings(fallback=self.provider_fallback, **{name: getattr(self, name) for name in shared})
+        return SessionSettings(**{item.name: getattr(self, item.name) for item in fields(SessionSettings)})
 
     @property
     def finish(self) -> Finish | None:
-        """What is done to whole texts on their way out; None when that is nothing."""
+        """The post-processing of whole texts; None without any."""
         policy = Finish(self.trim, self.loudness_lufs, self.peak_dbtp, self.sample_rate)
         return None if policy == Finish(ceiling_dbtp=self.peak_dbtp) else policy
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> EngineConfig:
-        """Settings from KOKORO_* variables (os.environ when none are given); `overrides` win over them.
+        """Settings from KOKORO_* variables (os.environ by default); `overrides` take precedence.
 
         Raises SettingError that names every variable that cannot be read.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
-        mistakes = []
+        written: dict[str, str] = {}
+        setters: dict[str, str] = {}
+        unreadable: list[Mistake] = []
         for name, hint in typing.get_type_hints(cls).items():
-            set_by = next((one for one in (variable(name), SETTINGS.get(name, "")) if one in environ), "")
+            set_by = next((each for each in variables_of(name) if each in environ), "")
             if name in overrides or not set_by:
                 continue
             text = environ[set_by].strip()
+            written[name] = f"{set_by} is {shown(text)}"
+            setters[name] = set_by
             try:
                 values[name] = read_value(hint, text)
             except ValueError as error:
-                mistakes.append(f"{set_by} is {text!r}: {error}")
-        if mistakes:
-            raise SettingError(f"the environment's settings cannot be read: {'; '.join(mistakes)}")
-        values = {**values, **overrides}
-        provider = str(values.get("provider", cls.provider))
-        options = {**documented_options(environ, provider), **dict(values.get("provider_options", ()))}
-        return cls(**{**values, "provider_options": tuple(options.items())})
+                unreadable.append(Mistake((name,), written[name], str(error)))
+        values |= overrides
+        if options := documented_options(environ, str(values.get("provider", cls.provider))):
+            with contextlib.suppress(TypeError, ValueError):  # options that are not pairs are reported below
+                values["provider_options"] = tuple({**options, **dict(values.get("provider_options", ()))}.items())
+        candidate = object.__new__(cls)
+        for item in fields(cls):
+            object.__setattr__(candidate, item.name, values.get(item.name, item.default))
+        wrong = unreadable + take_fields(candidate, written=written)
+        refuse((_with_variables(mistake, setters) for mistake in candidate.conflicts()), wrong)
+        return cls(**values)
 
     def variables(self, environ: Mapping[str, str] | None = None, **overrides: Any) -> tuple[VariableReport, ...]:
-        """What became of each KOKORO_* and COREML_* variable, when `from_environment` made these settings of them."""
+        """The effect of each KOKORO_* and COREML_* variable, when `from_environment` read these settings from them."""
         environ = os.environ if environ is None else environ
         names = [item.name for item in fields(self)]
         return report(environ, names, overrides, self.provider, self.session_settings.request.options)
+
+
+def _with_variables(mistake: Mistake, setters: Mapping[str, str]) -> Mistake:
+    """A mistake that names the variables that set its fields, for whoever never set the fields by their own names."""
+    variables = [setters[name] for name in mistake.fields if name in setters]
+    return replace(mistake, says=f"{mistake.says} ({', '.join(variables)})") if variables else mistake

@@ -1,4 +1,4 @@
-"""Making the parts of an engine: model file, sessions, voices, phonemisers, caches; side by side where that helps."""
+"""Load the parts of an engine: model file, sessions, voices, phonemisers, caches; in parallel where that helps."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-import kokoro_lab
+from kokoro_lab._version import __version__
+from kokoro_lab.engine.audio_cache import Rendered, RenderedFolder, RenderedKey, RenderedStore
 from kokoro_lab.engine.caches import Cache
-from kokoro_lab.engine.choosing import Spoken, choose_model, spoken_with
 from kokoro_lab.engine.config import EngineConfig
+from kokoro_lab.engine.model_selection import LoadedModel, choose_model, loaded_model
 from kokoro_lab.engine.reader import Reader
-from kokoro_lab.engine.rendered import Rendered, RenderedFolder, RenderedKey, RenderedStore
 from kokoro_lab.models.catalog import ModelFile
 from kokoro_lab.models.voices import Voice, load_voice
-from kokoro_lab.runtime.arena import documented_size_mb
+from kokoro_lab.runtime.arena import size_for_machine_mib
 from kokoro_lab.runtime.pool import SessionPool, role_settings
 from kokoro_lab.runtime.priority import set_priority
 from kokoro_lab.runtime.session import Inference, Session
+from kokoro_lab.runtime.trial.first_opening import ensure_harmless
 from kokoro_lab.text.lexicon import load_lexicon
+from kokoro_lab.units import MB
 
 __all__ = ["Notice", "Parts", "PrimerKey", "load_parts", "stage"]
 
-MEGABYTE = 10**6
 
 Notice = Callable[[str], None]
 PrimerKey = tuple[tuple[int, ...], str, float, int]
@@ -36,31 +37,31 @@ PrimerKey = tuple[tuple[int, ...], str, float, int]
 
 @dataclass
 class Parts:
-    """What an engine is made of."""
+    """The parts of an engine."""
 
     config: EngineConfig
-    spoken: Spoken
-    """The model, why it was chosen, and the file that was opened."""
+    spoken: LoadedModel
+    """The model, the reason for choosing it, and the file that was opened."""
     pool: SessionPool
     reader: Reader
     voices: dict[str, Voice]
     rendered: RenderedStore | None = None
     primers: Cache[PrimerKey, Inference] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall seconds by stage."""
+    """Wall time by stage, seconds."""
     busy: dict[str, float] = field(default_factory=dict)
-    """Seconds of the work itself by stage."""
+    """Time of the work itself by stage, seconds."""
 
     @property
     def model(self) -> ModelFile:
-        """The model it speaks with."""
+        """The model of the engine."""
         return self.spoken.model
 
 
 def load_parts(config: EngineConfig, notice: Notice | None = None) -> Parts:
-    """Find or build the model, open its sessions, and make voices, phonemisers and caches.
+    """Find or build the model, open its sessions, and load voices, phonemisers and caches.
 
-    With `parallel_start` the phonemisers are made on a thread of their own meanwhile.
+    With `parallel_start` the phonemisers are created in a second thread at the same time.
     """
     if config.priority:
         set_priority(config.priority)
@@ -84,6 +85,7 @@ def load_parts(config: EngineConfig, notice: Notice | None = None) -> Parts:
         with stage(seconds, "model"):
             choice = choose_model(config, notice)
             model = choice.model
+        ensure_harmless(model, notice)  # no part of a stage: it happens once for a file
         with stage(seconds, "session"):
             pool = _open_pool(model, config)
         with stage(seconds, "voices"):
@@ -101,7 +103,7 @@ def load_parts(config: EngineConfig, notice: Notice | None = None) -> Parts:
             else None
         )
     busy = {**{name: spent for name, spent in seconds.items() if name != "g2p"}, **busy}
-    spoken = spoken_with(choice, pool.primary.opened)
+    spoken = loaded_model(choice, pool.primary.opened)
     return Parts(config, spoken, pool, reader, voices, rendered, primers, seconds, busy)
 
 
@@ -123,24 +125,25 @@ def _open_pool(model: ModelFile, config: EngineConfig) -> SessionPool:
 
         machine = psutil.virtual_memory()
         used = 1 - machine.available / machine.total
-        wanted = replace(
-            wanted, arena_limit_mb=documented_size_mb(machine.total / 2**30, cores, config.max_tokens, used)
-        )
+        total_gib = machine.total / 2**30
+        wanted = replace(wanted, arena_limit_mib=size_for_machine_mib(total_gib, cores, config.max_tokens, used))
     settings = role_settings(wanted, config.sessions, cores)
     sessions = {role: Session.open(model, each) for role, each in settings.items()}
-    return SessionPool(sessions, routing=config.routing, concurrency=config.concurrency, rest_s=config.session_rest_s)
+    return SessionPool(
+        sessions, routing=config.routing, concurrency=config.concurrency, rest_s=config.breaker_cooldown_s
+    )
 
 
 def _rendered_store(config: EngineConfig, model: ModelFile, pool: SessionPool) -> RenderedStore | None:
     if not config.audio_cache_mb:
         return None
-    limit = round(config.audio_cache_mb * MEGABYTE)
-    memory = Cache[RenderedKey, Rendered](limit, ttl_s=config.audio_cache_ttl_s, weigh=lambda one: one.bytes)
+    limit = round(config.audio_cache_mb * MB)
+    memory = Cache[RenderedKey, Rendered](limit, ttl_s=config.audio_cache_ttl_s, weigh=lambda rendered: rendered.bytes)
     if config.cache_dir is None:
         return RenderedStore(memory)
     context = json.dumps(
         [
-            kokoro_lab.__version__,
+            __version__,
             model.sha256,
             [member.session.digest() for member in pool.members],
             config.routing,

@@ -1,4 +1,4 @@
-"""The three stages behind a stream, each on a thread of its own, joined by bounded queues.
+"""The three stages of a stream, each on its own thread, joined by bounded queues.
 
 reading (text -> segments)  ->  inference (segment -> samples)  ->  audio (samples -> numbered chunks)
 """
@@ -17,34 +17,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kokoro_lab.audio.join import FADE_S, fade_edges, silence
-from kokoro_lab.audio.wav import SAMPLE_RATE
+from kokoro_lab.engine.adaptive_prebuffer import ChunkArrival
 from kokoro_lab.engine.channel import Channel, CutError, StageClock
-from kokoro_lab.engine.cushion import Arrived
 from kokoro_lab.engine.speech import Chunk, SpokenSegment
 from kokoro_lab.errors import InferenceError
-from kokoro_lab.runtime.session import Cancellation
+from kokoro_lab.process.cancellation import Cancellation
+from kokoro_lab.process.forks import Birthplace
 from kokoro_lab.runtime.workers import start_worker
+from kokoro_lab.units import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from kokoro_lab.runtime.pool import Answer
+    from kokoro_lab.runtime.pool import RoutedInference
     from kokoro_lab.text.segment import Segment
 
-__all__ = ["OUT_OF_MEMORY", "STAGES", "Failed", "Pipeline", "StreamSettings"]
+__all__ = ["OUT_OF_MEMORY", "STAGES", "Pipeline", "StageFailure", "StreamSettings"]
 
 STAGES = ("reading", "inference", "audio")
-OUT_OF_MEMORY = "memory ran out; shorten the text, lower max_tokens, or allow the process more"
+OUT_OF_MEMORY = "memory ran out; shorten the text, lower max_tokens, or raise the process's memory limit"
 T = TypeVar("T")
 Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """How a stream is cut and how much may wait inside it."""
+    """How a stream is cut into chunks, and the capacity of its queues."""
 
     chunk_ms: float = 80.0
-    """Milliseconds of a chunk; 0: a chunk is a whole segment."""
+    """Milliseconds per chunk; 0: a chunk is a whole segment."""
     prebuffer: int = 1
-    """Chunks that must be ready before the first is handed out."""
+    """Chunks that must be ready before the first is returned."""
     queue_segments: int = 2
     """Segments that may wait between two stages."""
     queue_chunks: int = 64
@@ -52,63 +53,86 @@ class StreamSettings:
 
 
 @dataclass(frozen=True)
-class Failed:
-    """Stands in a queue for what a stage could not make."""
+class StageFailure:
+    """A queue item that carries a stage's error to the next stage."""
 
     error: BaseException
 
 
 @dataclass(frozen=True)
-class _Spoken:
+class _InferredSegment:
     segment: Segment
-    answer: Answer
+    answer: RoutedInference
 
 
 class Pipeline:
-    """What the threads of one stream share. It does not know the `Stream`, so that dropping that one ends them."""
+    """State that a stream's threads share. No reference to the `Stream`: dropping the stream ends them."""
 
     def __init__(
         self,
         segments: Iterator[Segment],
-        speak: Callable[[Segment, Cancellation], Answer],
+        speak: Callable[[Segment, Cancellation], RoutedInference],
         settings: StreamSettings,
+        *,
+        on_worked: Callable[[], object] = lambda: None,
     ) -> None:
+        """on_worked: called once, on any thread, when the last stage's thread is about to end."""
+        self.born = Birthplace()
+        self.threads: list[threading.Thread] = []
+        self.failure: BaseException | None = None
+        """Why the stream was cut, where its reader must learn it."""
+        self._on_worked = on_worked
+        self._at_work = len(STAGES)
         self.segments = segments
         self.speak = speak
         self.settings = settings
         self.cancellation = Cancellation()
-        self.planned: Channel[Segment | Failed] = Channel(settings.queue_segments)
-        self.spoken: Channel[_Spoken | Failed] = Channel(settings.queue_segments)
-        self.chunks: Channel[Chunk | Failed] = Channel(max(settings.queue_chunks, settings.prebuffer))
+        self.planned: Channel[Segment | StageFailure] = Channel(settings.queue_segments)
+        self.spoken: Channel[_InferredSegment | StageFailure] = Channel(settings.queue_segments)
+        self.chunks: Channel[Chunk | StageFailure] = Channel(max(settings.queue_chunks, settings.prebuffer))
         self.clocks = {stage: StageClock() for stage in STAGES}
         self.seconds: dict[str, float] = {}
         self.finished: list[SpokenSegment] = []
-        self.arrived: list[Arrived] = []
-        """Chunks as they were made, the time that the caller kept them waiting taken out."""
+        self.arrived: list[ChunkArrival] = []
+        """Chunks as they were produced, without the time that the caller kept them waiting."""
         self._start = time.perf_counter()
         self._held_up = 0.0
         self._known = threading.Condition()
-        self._found = 0
-        self._all_found = False
+        self._segments_read = 0
+        self._all_read = False
         self._position = 0
         self._index = 0
 
     def start(self) -> None:
-        """Begin all three stages."""
+        """Start all three stages. Raises InferenceError where the system refuses a thread; then none goes on."""
         for stage, work in zip(STAGES, (self._read, self._infer, self._cut), strict=True):
-            start_worker(f"kokoro-{stage}", partial(self._run, stage, work), self.cancel)
+            try:
+                self.threads.append(start_worker(f"kokoro-{stage}", partial(self._run, stage, work), self.cancel))
+            except InferenceError:
+                self.cancel()
+                self._worked(len(STAGES) - len(self.threads))
+                raise
 
-    def cancel(self) -> None:
-        """Stop every stage: the model within its call, the others at their next queue."""
+    def drain(self) -> None:
+        """Let the stages finish their work without waiting for the caller."""
+        for channel in (self.planned, self.spoken, self.chunks):
+            channel.lift()
+
+    def cancel(self, failure: BaseException | None = None) -> None:
+        """Stop every stage: the model within its call, the others at their next queue operation.
+
+        failure: what the caller's next read raises; None when it was the caller who stopped it.
+        """
+        self.failure = self.failure or failure
         self.cancellation.cancel()
         for channel in (self.planned, self.spoken, self.chunks):
             channel.cut()
         with self._known:
-            self._all_found = True
+            self._all_read = True
             self._known.notify_all()
 
     def _run(self, stage: str, work: Callable[[StageClock], None]) -> None:
-        output: Channel[Failed] = {"reading": self.planned, "inference": self.spoken, "audio": self.chunks}[stage]  # type: ignore[assignment]
+        output: Channel[StageFailure] = {"reading": self.planned, "inference": self.spoken, "audio": self.chunks}[stage]  # type: ignore[assignment]
         clock = self.clocks[stage]
         clock.start()
         try:
@@ -118,12 +142,20 @@ class Pipeline:
         except BaseException as error:
             named = InferenceError(OUT_OF_MEMORY) if isinstance(error, MemoryError) else error
             with suppress(CutError):
-                output.put(Failed(named))
+                output.put(StageFailure(named))
         finally:
             if stage == "reading":
-                self._found_all()
+                self._reading_ended()
             clock.stop()
             output.end()
+            self._worked(1)
+
+    def _worked(self, stages: int) -> None:
+        with self._known:
+            self._at_work -= stages
+            ended = self._at_work == 0
+        if ended:
+            self._on_worked()
 
     def _read(self, clock: StageClock) -> None:
         while True:
@@ -131,7 +163,7 @@ class Pipeline:
             if segment is None:
                 return
             with self._known:
-                self._found += 1
+                self._segments_read += 1
                 self._known.notify_all()
             for kind, seconds in segment.seconds.items():
                 self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
@@ -146,7 +178,7 @@ class Pipeline:
             self.seconds["infer"] = self.seconds.get("infer", 0.0) + answer.inference.seconds
             clock.count()
             with clock.waiting():
-                self.spoken.put(_Spoken(segment, answer))
+                self.spoken.put(_InferredSegment(segment, answer))
 
     def _cut(self, clock: StageClock) -> None:
         step = round(self.settings.chunk_ms * SAMPLE_RATE / 1000)
@@ -156,7 +188,7 @@ class Pipeline:
                 self._position += round(spoken.segment.lead_s * SAMPLE_RATE)
                 lead = silence(spoken.segment.lead_s)
                 self._send([lead], spoken.segment, clock, number=number, first=False, pause=True)
-            # What is sent before the end is known must stop short of where the end would be faded.
+            # Until it is known whether the segment is the last, chunks must stop before the part that would be faded.
             early = max(0, len(audio) - round(FADE_S * SAMPLE_RATE)) // step * step if step else 0
             pieces = [audio[start : start + step] for start in range(0, early, step)] if step else []
             self._send(pieces, spoken.segment, clock, number=number, first=True)
@@ -189,39 +221,39 @@ class Pipeline:
             text = segment.text if first and at == 0 else ""
             chunk = Chunk(number, self._index, last, piece, pause=pause, text=text)
             self._index += 1
-            made = time.perf_counter()
-            self.arrived.append(Arrived(made - self._start - self._held_up, len(piece) / SAMPLE_RATE, number))
+            produced = time.perf_counter()
+            self.arrived.append(ChunkArrival(produced - self._start - self._held_up, len(piece) / SAMPLE_RATE, number))
             with clock.waiting():
                 self.chunks.put(chunk)
-            self._held_up += time.perf_counter() - made
+            self._held_up += time.perf_counter() - produced
 
-    def _finish(self, spoken: _Spoken, audio: Samples) -> None:
+    def _finish(self, spoken: _InferredSegment, audio: Samples) -> None:
         inference = spoken.answer.inference
         self.finished.append(
             SpokenSegment(spoken.segment, self._position, len(audio), inference.durations, inference.seconds)
         )
         self._position += len(audio) + round(spoken.segment.pause_s * SAMPLE_RATE)
 
-    def _found_all(self) -> None:
+    def _reading_ended(self) -> None:
         with self._known:
-            self._all_found = True
+            self._all_read = True
             self._known.notify_all()
 
     def _has_successor(self, number: int) -> bool:
-        """Whether a segment follows the one of that number; waits until reading has got that far."""
+        """Whether a segment follows the segment of that number; waits until reading has got that far."""
         with self._known:
-            self._known.wait_for(lambda: self._all_found or self._found > number + 1)
-            return self._found > number + 1
+            self._known.wait_for(lambda: self._all_read or self._segments_read > number + 1)
+            return self._segments_read > number + 1
 
 
-def _incoming(channel: Channel[T | Failed], clock: StageClock) -> Iterator[T]:
-    """What arrives, its waiting time counted; a failure from the stage before is raised here and so handed on."""
+def _incoming(channel: Channel[T | StageFailure], clock: StageClock) -> Iterator[T]:
+    """Incoming items, with the waiting time counted; an error from the stage before is raised here and so passed on."""
     while True:
         try:
             with clock.waiting():
                 item = channel.get()
         except EOFError:
             return
-        if isinstance(item, Failed):
+        if isinstance(item, StageFailure):
             raise item.error
         yield item

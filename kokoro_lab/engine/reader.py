@@ -1,4 +1,4 @@
-"""From a text to the segments that are spoken: phonemisers kept ready, phonemes cached, a primer cut in front."""
+"""From a text to its segments: phonemizers stay loaded, phonemes are cached, a primer is cut off in front."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from kokoro_lab.engine.caches import Cache
 from kokoro_lab.errors import EmptyTextError, KokoroLabError, PhonemizeError
 from kokoro_lab.text.lexicon import Lexicon, project_lexicon
 from kokoro_lab.text.phonemize import Phonemized, Phonemizer, phonemizer_for
-from kokoro_lab.text.segment import Pauses, Segment, segments
+from kokoro_lab.text.segment import Pauses, Pronunciation, Segment, segments
 from kokoro_lab.text.vocabulary import MAX_TOKENS, load_vocabulary
 
 __all__ = ["CachedPhonemizer", "Reader"]
 
-FIRST_WORDS = "Hello, world!"  # makes the English phonemiser load what it otherwise loads at its first call
+FIRST_WORDS = "Hello, world!"  # makes the English phonemizer load what it would load on its first call
 PARAGRAPH_END = re.compile(r"\n\s*\n\s*$")
 
 
 @dataclass(frozen=True)
 class CachedPhonemizer:
-    """A phonemiser that remembers; its cache is shared by all languages of an engine."""
+    """A phonemizer with a cache, which all languages of an engine share."""
 
     phonemizer: Phonemizer
     cache: Cache[tuple[str, str], Phonemized]
 
     @property
     def lang(self) -> str:
-        """The language it phonemises."""
+        """The language it phonemizes."""
         return self.phonemizer.lang
 
     def phonemize(self, text: str) -> Phonemized:
-        """Phonemes of normalised text, from the cache if they are there. Raises PhonemizeError."""
+        """Phonemes of normalised text, from the cache where possible. Raises PhonemizeError."""
         key = (self.lang, text)
         known = self.cache.get(key)
         if known is None:
@@ -56,7 +56,7 @@ class Reader:
         make: Callable[[str], Phonemizer] = phonemizer_for,
         lexicon: Lexicon | None = None,
     ) -> None:
-        """lexicon: the user's own, for every language; it wins over the project's lexicon of the language."""
+        """lexicon: the user's own, for every language; it takes precedence over the project's lexicon."""
         self.cache = cache
         self._make = make
         self._max_tokens = max_tokens
@@ -66,7 +66,7 @@ class Reader:
         self._ready: dict[str, Phonemizer] = {}
 
     def prepare(self, lang: str) -> float:
-        """Make the language's phonemiser ready; returns the seconds it took, 0 when it was.
+        """Load the language's phonemizer; returns the seconds it took, 0 where it was loaded already.
 
         Raises LanguageError when the language is unknown or its package is missing.
         """
@@ -83,21 +83,21 @@ class Reader:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Languages whose phonemiser is ready."""
+        """Languages whose phonemizer is loaded."""
         return tuple(sorted(self._ready))
 
     def read(self, texts: Sequence[str] | Iterator[str], lang: str) -> Iterator[Segment]:
-        """Segments of consecutive pieces of one text, numbered through.
+        """Segments of consecutive pieces of a text, numbered consecutively.
 
-        A piece that another follows is one segment while it fits into a model call, and is followed by the pause its
-        own end asks for; the last piece is segmented by sentences. Raises EmptyTextError when no piece has anything to
-        speak, PhonemizeError when a phonemiser fails in any way.
+        Every piece but the last is a single segment if it fits into a model call, followed by the pause that its own
+        end requires; the last piece is segmented by sentences. Raises EmptyTextError when no piece has anything to
+        speak, PhonemizeError when a phonemizer fails in any way.
         """
         load_s = self.prepare(lang)
         index = 0
         for text, more in _with_more(texts):
-            found = self._segments(text, lang)
-            for segment in self._whole(list(found), text) if more else found:
+            planned = self._segments(text, lang)
+            for segment in self._whole(list(planned), text) if more else planned:
                 seconds = segment.seconds
                 if load_s:
                     seconds = {**seconds, "phonemise": seconds.get("phonemise", 0.0) + load_s}
@@ -105,36 +105,40 @@ class Reader:
                 yield replace(segment, index=index, seconds=seconds)
                 index += 1
         if index == 0:
-            raise EmptyTextError("there is nothing to speak in the text; give it a letter or a digit")
+            raise EmptyTextError("the text has nothing to speak; give it a letter or a digit")
 
     def _segments(self, text: str, lang: str) -> Iterator[Segment]:
         try:
+            lexicon = None if self._lexicon is None else self._lexicon.over(project_lexicon(lang))
             yield from segments(
                 text,
                 lang,
-                vocabulary=load_vocabulary(),
-                phonemizer=self._ready[lang],
+                pronunciation=Pronunciation(load_vocabulary(), self._ready[lang], lexicon),
                 max_tokens=self._max_tokens,
                 gather_tokens=self._gather_tokens,
-                lexicon=None if self._lexicon is None else self._lexicon.over(project_lexicon(lang)),
             )
         except EmptyTextError:
             return
         except (KokoroLabError, MemoryError):
             raise
         except Exception as error:
-            raise PhonemizeError(f"the phonemiser of {lang} failed on {text[:60]!r}: {error!r}") from error
+            raise PhonemizeError(
+                f"the phonemizer of {lang} failed on {text[:60]!r}: {error!r}; check the text"
+            ) from error
 
-    def _whole(self, found: list[Segment], text: str) -> list[Segment]:
-        """The segments of a piece that another follows: one if they fit, the last with the pause its end asks for."""
-        if sum(len(one.tokens) + 1 for one in found) <= self._max_tokens and len({one.rate for one in found}) == 1:
-            found = [functools.reduce(_merged, found)]
+    def _whole(self, planned: list[Segment], text: str) -> list[Segment]:
+        """Segments of a piece that another piece follows: merged if they fit, the last with the pause of its end."""
+        if (
+            sum(len(each.tokens) + 1 for each in planned) <= self._max_tokens
+            and len({each.rate for each in planned}) == 1
+        ):
+            planned = [functools.reduce(_merged, planned)]
         pause = Pauses().after(text, paragraph_end=PARAGRAPH_END.search(text) is not None)
-        return [*found[:-1], *(replace(one, pause_s=pause) for one in found[-1:])]
+        return [*planned[:-1], *(replace(each, pause_s=pause) for each in planned[-1:])]
 
 
 def _merged(before: Segment, after: Segment) -> Segment:
-    """Two neighbours as one segment, a space between them."""
+    """Two neighbours as a single segment, with a space between them."""
     offset = len(before.tokens) + 1
     return replace(
         before,
@@ -148,7 +152,7 @@ def _merged(before: Segment, after: Segment) -> Segment:
 
 
 def _with_more(texts: Sequence[str] | Iterator[str]) -> Iterator[tuple[str, bool]]:
-    """Each piece with whether another follows."""
+    """Each piece, with whether another piece follows."""
     iterator = iter(texts)
     current = next(iterator, None)
     while current is not None:

@@ -1,4 +1,4 @@
-"""One typed structure with every counter of an engine."""
+"""All counters of an engine in a typed structure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kokoro_lab.engine.adaptive_prebuffer import PrebufferStatus
+from kokoro_lab.engine.audio_cache import FolderStatus
 from kokoro_lab.engine.caches import CacheStatus
-from kokoro_lab.engine.cushion import CushionStatus
-from kokoro_lab.engine.environment import VariableReport
-from kokoro_lab.engine.rendered import FolderStatus
+from kokoro_lab.engine.environment_variables import VariableReport
+from kokoro_lab.engine.prewarm import PrewarmStatus
 from kokoro_lab.engine.tuner import TunerStatus
-from kokoro_lab.engine.usage import UsageStatus
 from kokoro_lab.runtime.arena import ArenaStatus
 from kokoro_lab.runtime.assignment import EffectiveProvider
 from kokoro_lab.runtime.memory import MemoryStatus
@@ -20,7 +20,7 @@ from kokoro_lab.runtime.pool import MemberStatus
 from kokoro_lab.runtime.warmup import WarmupStatus
 
 if TYPE_CHECKING:
-    from kokoro_lab.engine.choosing import Spoken
+    from kokoro_lab.engine.model_selection import LoadedModel
     from kokoro_lab.models.catalog import ModelFile
 
 __all__ = ["Calls", "Counter", "EngineStatus", "StartStatus"]
@@ -28,29 +28,29 @@ __all__ = ["Calls", "Counter", "EngineStatus", "StartStatus"]
 
 @dataclass(frozen=True)
 class Calls:
-    """What was asked of the engine since it was loaded; warm-up is not counted."""
+    """Counts of calls since the engine was loaded; warm-up is not counted."""
 
     synthesized: int = 0
-    """Whole texts that were finished."""
+    """Whole texts that were completed."""
     streamed: int = 0
-    """Streams that were heard to their end."""
+    """Streams that were consumed to their end."""
     cancelled: int = 0
-    """Streams that were closed before it."""
+    """Streams that were closed before their end."""
     failed: int = 0
     """Calls and streams that ended in an error, wrong input included."""
     running: int = 0
     segments: int = 0
-    """Segments the model spoke."""
+    """Segments that the model synthesised."""
     tokens: int = 0
-    """Phoneme tokens of those."""
+    """Phoneme tokens of those segments."""
     speech_s: float = 0.0
-    """Seconds of sound the model gave for them."""
+    """Seconds of sound that the model returned for them."""
     user_words: int = 0
-    """Words of those that were spoken by a lexicon or an inline pronunciation."""
+    """Words of those segments with a pronunciation from a lexicon or inline."""
     finished: int = 0
     """Whole texts that were trimmed, levelled or resampled."""
     releases: int = 0
-    """Silences after which free memory went back to the system."""
+    """Number of idle periods after which free memory was returned to the system."""
 
 
 class Counter:
@@ -61,47 +61,47 @@ class Counter:
         self._calls = Calls()
 
     def add(self, **amounts: float) -> None:
-        """Add to the fields named."""
+        """Add to the named fields."""
         with self._lock:
             self._calls = replace(
                 self._calls, **{name: getattr(self._calls, name) + amount for name, amount in amounts.items()}
             )
 
     def read(self) -> Calls:
-        """The counts now."""
+        """The current counts."""
         with self._lock:
             return self._calls
 
 
 @dataclass(frozen=True)
 class StartStatus:
-    """Where the time of loading went."""
+    """How the time of loading was spent."""
 
     seconds: Mapping[str, float]
-    """Wall seconds by stage; they add up to the whole."""
+    """Wall seconds by stage; they add up to the total."""
     busy: Mapping[str, float]
-    """Seconds each piece of work took by itself, also where it ran beside another."""
+    """Seconds of each piece of work by itself, including work that ran in parallel."""
 
 
 @dataclass(frozen=True)
 class EngineStatus:
-    """An engine at one moment."""
+    """State of an engine at a moment."""
 
-    spoken: Spoken
-    """The model, why it was chosen, and the file that was opened."""
+    spoken: LoadedModel
+    """The model, the reason for choosing it, and the file that was opened."""
     provider: EffectiveProvider
     digest: str
-    """Of the first session's settings and nodes; see `Session.digest`."""
+    """Digest of the first session's settings and nodes; see `Session.digest`."""
     calls: Calls
     sessions: tuple[MemberStatus, ...]
     fallbacks: int
-    """Model calls that another session answered after one had failed."""
+    """Model calls that another session completed after the first session failed."""
     waited_s: float
-    """Seconds that model calls waited for their turn, together."""
+    """Total seconds that model calls waited for their turn."""
     side_by_side: int
-    """Segments of whole texts that were being spoken at once, at most; 0 while they are spoken one by one."""
+    """Largest number of segments of whole texts that ran at once; 0 while they run one after the other."""
     phoneme_cache: CacheStatus | None
-    """None where the cache is off; so for the next three."""
+    """None where the cache is off, as for the next three."""
     audio_cache: CacheStatus | None
     audio_folder: FolderStatus | None
     primer_cache: CacheStatus | None
@@ -112,22 +112,22 @@ class EngineStatus:
     concurrency: int
     """Model calls that may run at once now."""
     threads_by_priority: Mapping[int, int] | None
-    """Nice value -> threads of the process; None where the system does not say."""
-    usage: UsageStatus | None
-    """None unless popular texts are spoken ahead."""
-    cushion: CushionStatus | None
+    """Nice value -> number of threads of the process; None where the system does not report it."""
+    usage: PrewarmStatus | None
+    """None unless popular texts are pre-warmed."""
+    cushion: PrebufferStatus | None
     """None unless the pre-buffer adapts."""
     arena: ArenaStatus
     memory: MemoryStatus | None
-    """None without the watchdog."""
+    """None without the memory watchdog."""
     languages: tuple[str, ...]
-    """Languages whose phonemiser is ready."""
+    """Languages whose phonemizer is loaded."""
     voices: tuple[str, ...]
-    """Voices that were loaded."""
+    """Voices that are loaded."""
     variables: tuple[VariableReport, ...]
-    """What became of each KOKORO_* and COREML_* variable, for settings made by `EngineConfig.from_environment`."""
+    """How each KOKORO_* and COREML_* variable was handled, for settings from `EngineConfig.from_environment`."""
 
     @property
     def model(self) -> ModelFile:
-        """The model it speaks with."""
+        """The model that is loaded."""
         return self.spoken.model

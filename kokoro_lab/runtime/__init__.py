@@ -1,1 +1,1 @@
-"""onnxruntime sessions and the providers that really ran."""
+"""onnxruntime sessions, and the providers that really ran."""

@@ -1,4 +1,4 @@
-"""Which provider really took which node of the graph: read from onnxruntime, never inferred from what was asked."""
+"""Which provider really took each node of the graph: read from onnxruntime, never inferred from the request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ProviderStatus = Literal["ok", "partial", "unavailable"]
 
 @dataclass(frozen=True)
 class NodeAssignment:
-    """One node of the partitioned graph and the provider that took it."""
+    """A node of the partitioned graph and the provider that took it."""
 
     node: str
     operator: str
@@ -24,7 +24,7 @@ class NodeAssignment:
 
 @dataclass(frozen=True)
 class ProviderShare:
-    """How many nodes one provider runs."""
+    """Number of nodes that a provider runs."""
 
     provider: str
     nodes: int
@@ -32,34 +32,34 @@ class ProviderShare:
 
 @dataclass(frozen=True)
 class EffectiveProvider:
-    """What was asked for against what runs."""
+    """The requested provider compared with the providers that run."""
 
     requested: str
-    """onnxruntime's name of the provider asked for."""
+    """onnxruntime's name of the requested provider."""
     effective: str
     """onnxruntime's name of the provider that runs most nodes."""
     status: ProviderStatus
-    """ok: every node runs on the provider asked for. partial: some. unavailable: none."""
+    """ok: every node runs on the requested provider. partial: some nodes do. unavailable: none does."""
     share: float
-    """Part of the nodes that run on the provider asked for, 0 to 1."""
+    """Share of the nodes that run on the requested provider, 0 to 1."""
     nodes: Mapping[str, int]
-    """Provider name -> nodes."""
+    """Provider name -> number of nodes."""
     reason: str = ""
-    """Why the provider did not run, when that is known."""
+    """Why the provider did not run, where that is known."""
 
 
 def read_assignment(session: Any) -> tuple[NodeAssignment, ...]:
     """Every node of a live onnxruntime session, as `session.record_ep_graph_assignment_info` recorded it at load."""
-    found = []
+    assignments = []
     for subgraph in session.get_provider_graph_assignment_info():
         for node in subgraph.get_nodes():
             operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-            found.append(NodeAssignment(node.name, operator, subgraph.ep_name))
-    return tuple(found)
+            assignments.append(NodeAssignment(node.name, operator, subgraph.ep_name))
+    return tuple(assignments)
 
 
 def judge(requested: str, shares: Sequence[ProviderShare], reason: str = "") -> EffectiveProvider:
-    """Compare the provider asked for with the shares read back. A graph without nodes is `unavailable`."""
+    """Compare the requested provider with the shares read back. A graph without nodes is `unavailable`."""
     nodes = {share.provider: share.nodes for share in shares}
     total = sum(nodes.values())
     mine = nodes.get(requested, 0)

@@ -1,7 +1,7 @@
-"""How much memory the process holds, and a watchdog that gives some back when it is under pressure.
+"""Memory use of the process, and a watchdog that releases memory under pressure.
 
-Fragmentation is the allocator's own figure: the part of the heap that glibc holds and nothing uses (mallinfo2). Where
-the platform gives no such figure it is None, never a guess.
+Fragmentation is the allocator's own figure: the share of the heap that glibc holds unused (mallinfo2). Where the
+platform has no such figure it is None, never a guess.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from dataclasses import dataclass
 
 __all__ = ["Action", "MemoryReading", "MemoryStatus", "Watchdog", "allocator_unused_share", "read_memory", "trim"]
 
-HISTORY = 100  # readings kept, as the documents have it
-IN_A_ROW = 3  # readings over a limit before the watchdog acts, as the documents have it
-FRAGMENTED = 0.70  # part of the heap that is held and unused, as the documents have it
-FRAGMENTED_MIN_BYTES = 64 * 10**6  # below it a fragmented heap is not worth a trim
+HISTORY = 100  # stored readings, as in the specification (docs/claims.md)
+IN_A_ROW = 3  # consecutive readings over a limit before the watchdog acts, as in the specification
+FRAGMENTED = 0.70  # share of the heap held unused that triggers a trim, as in the specification
+FRAGMENTED_MIN_BYTES = 64 * 10**6  # unused bytes below which trimming is not worthwhile
 
 
 @dataclass(frozen=True)
 class MemoryReading:
-    """Memory at one moment."""
+    """Memory at a moment."""
 
     at_s: float
     """time.monotonic()."""
     rss_bytes: int
     """Resident memory of this process."""
     used_share: float
-    """Part of the machine's memory that is in use by anybody, 0 to 1."""
+    """Share of the machine's memory that all processes use, 0 to 1."""
     unused_heap_bytes: int | None
-    """Bytes of the heap that the allocator holds and nothing uses; None where the platform does not say."""
+    """Bytes of the heap that the allocator holds unused; None where the platform does not report it."""
     fragmentation: float | None
-    """The same as a part of the heap, 0 to 1."""
+    """The same as a share of the heap, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """One clean-up and what it did."""
+    """A clean-up and its effect."""
 
     at_s: float
     reason: str
@@ -49,19 +49,20 @@ class Action:
 
     @property
     def freed_bytes(self) -> int:
-        """What the process gave back; negative when it grew meanwhile."""
+        """Resident memory released; negative when the process grew meanwhile."""
         return self.rss_before - self.rss_after
 
 
 @dataclass(frozen=True)
 class MemoryStatus:
-    """What the watchdog saw and did."""
+    """The watchdog's readings and actions."""
 
     readings: tuple[MemoryReading, ...]
-    """The last hundred, oldest first."""
+    """The last hundred readings, oldest first."""
     actions: tuple[Action, ...]
     growth_per_request: float | None
-    """Bytes of resident memory a request, over the readings that are kept; None before two readings with requests."""
+    """Growth of resident memory in bytes per request, over the stored readings; None before two readings with requests.
+    """
 
 
 class _MallInfo(ctypes.Structure):
@@ -82,7 +83,7 @@ def _libc() -> ctypes.CDLL | None:
 
 
 def allocator_unused_share() -> tuple[int, float] | None:
-    """Bytes the heap holds unused, and their part of the heap; None where the allocator does not say."""
+    """Bytes that the heap holds unused, and their share of the heap; None where the allocator does not report them."""
     libc = _libc()
     if libc is None:
         return None
@@ -91,13 +92,13 @@ def allocator_unused_share() -> tuple[int, float] | None:
 
 
 def trim() -> bool:
-    """Ask the allocator to give unused memory back; whether it gave any."""
+    """Ask the allocator to return unused memory to the system; True if it returned any."""
     libc = _libc()
     return libc is not None and bool(libc.malloc_trim(0))
 
 
 def read_memory() -> MemoryReading:
-    """Memory now."""
+    """Read the current memory use."""
     import psutil
 
     unused = allocator_unused_share()
@@ -112,7 +113,7 @@ def read_memory() -> MemoryReading:
 
 
 class Watchdog:
-    """Looks at memory every `interval_s`, and cleans up when pressure or fragmentation lasts."""
+    """Reads memory use every `interval_s`, and cleans up when pressure or fragmentation lasts."""
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class Watchdog:
         pressure: float,
         read: Callable[[], MemoryReading] = read_memory,
     ) -> None:
-        """`clean` drops what can be made again (caches); the heap is trimmed after it. `requests` counts requests."""
+        """`clean` drops data that can be computed again; then the heap is trimmed. `requests` counts requests."""
         self._clean = clean
         self._requests = requests
         self._interval_s = interval_s
@@ -137,17 +138,17 @@ class Watchdog:
         self._thread = threading.Thread(target=self._watch, name="kokoro-memory", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start reading."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop looking."""
+        """Stop reading."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def look(self) -> MemoryReading:
-        """Take a reading now, and act on it if it is the third in a row over a limit."""
+        """Take a reading now, and clean up if it is the third in a row over a limit."""
         reading = self._read()
         reason = self._reason(reading)
         with self._lock:
@@ -161,13 +162,13 @@ class Watchdog:
         return reading
 
     def status(self) -> MemoryStatus:
-        """What was seen and done."""
+        """Readings and actions so far."""
         with self._lock:
-            kept, actions = list(self._readings), tuple(self._actions)
+            readings, actions = list(self._readings), tuple(self._actions)
         growth = None
-        if len(kept) > 1 and kept[-1][1] > kept[0][1]:
-            growth = (kept[-1][0].rss_bytes - kept[0][0].rss_bytes) / (kept[-1][1] - kept[0][1])
-        return MemoryStatus(tuple(reading for reading, _ in kept), actions, growth)
+        if len(readings) > 1 and readings[-1][1] > readings[0][1]:
+            growth = (readings[-1][0].rss_bytes - readings[0][0].rss_bytes) / (readings[-1][1] - readings[0][1])
+        return MemoryStatus(tuple(reading for reading, _ in readings), actions, growth)
 
     def _watch(self) -> None:
         while not self._stop.wait(self._interval_s):

@@ -1,7 +1,8 @@
-"""Several sessions behind one door: which call goes where, how many run at once, and what happens when one fails.
+"""A pool of sessions: which session takes a call, how many calls run at once, and what happens when a session fails.
 
-Roles are named after what the documents had in their place: `wide` for the Neural Engine, `half` for the GPU, `narrow`
-for the CPU. Here they are CPU sessions that differ in threads; a role may as well be another provider or variant.
+The roles correspond to processors in the specification (docs/claims.md): `wide` to its Neural Engine, `half` to its
+GPU, `narrow` to its CPU. Here they are CPU sessions with different numbers of threads; a role may also have another
+provider or variant.
 """
 
 from __future__ import annotations
@@ -16,13 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kokoro_lab.errors import InferenceError, InputError, SettingError
-from kokoro_lab.runtime.session import Cancellation, Inference, Session
+from kokoro_lab.process.cancellation import Cancellation
+from kokoro_lab.process.forks import Birthplace
+from kokoro_lab.runtime.session import Inference, Session
 from kokoro_lab.runtime.settings import SessionSettings
 
 if TYPE_CHECKING:
     from kokoro_lab.models.catalog import ModelFile
 
-__all__ = ["Answer", "Member", "MemberStatus", "Routing", "SessionPool", "Turns", "complexity", "role_settings"]
+__all__ = [
+    "ConcurrencyLimit",
+    "Member",
+    "MemberStatus",
+    "RoutedInference",
+    "Routing",
+    "SessionPool",
+    "complexity",
+    "role_settings",
+]
 
 Routing = Literal["length", "complexity", "cost"]
 
@@ -31,15 +43,15 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "dual": ("wide", "narrow"),
     "triple": ("wide", "half", "narrow"),
 }
-LONG_TEXT = (200, 30)  # characters, words: above either a text is long, as the documents have it
+LONG_TEXT = (200, 30)  # characters, words: above either a text is long, as in the specification
 MEDIUM_TEXT = (80, 15)
-COMPLEX, MODERATE = 0.7, 0.4  # bounds on the complexity score; the documents give the score and no bounds
-LEARNING = 0.3  # weight of the newest call in a session's running cost
+COMPLEX, MODERATE = 0.7, 0.4  # bounds on the complexity score; the specification has the score but no bounds
+LEARNING = 0.3  # weight of the newest call in a session's moving average of cost
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An inference, and which session gave it after how long a wait."""
+class RoutedInference:
+    """An inference, with the session that ran it and how long it waited."""
 
     inference: Inference
     session: str
@@ -56,16 +68,16 @@ class MemberStatus:
     errors: int
     running: int
     seconds: float
-    """Seconds its calls took together."""
+    """Total seconds of its calls."""
     seconds_per_token: float | None
-    """Its running cost; None before the first call."""
+    """Moving average of its cost; None before the first call."""
     resting_s: float
-    """Seconds it still rests after an error, 0 when it is ready."""
+    """Seconds until it is used again after an error, 0 when it is ready."""
 
 
 @dataclass
 class Member:
-    """One session of the pool with what is known of it."""
+    """A session of the pool with its counters."""
 
     name: str
     session: Session
@@ -78,9 +90,9 @@ class Member:
 
 
 def role_settings(settings: SessionSettings, sessions: str, cores: int) -> dict[str, SessionSettings]:
-    """The settings of each role: `wide` as they are, `half` with half the cores, `narrow` with one thread."""
+    """The settings of each role: `wide` as given, `half` with half the cores, `narrow` with one thread."""
     if sessions not in ROLES:
-        raise SettingError(f"a pool of {sessions!r} sessions is unknown; use one of {', '.join(ROLES)}")
+        raise SettingError(f"unknown kind of pool {sessions!r}; choose one of {', '.join(ROLES)}")
     threads = {"half": max(1, cores // 2), "narrow": 1}
     return {
         role: settings if role == "wide" else replace(settings, intra_op_threads=threads[role], affinity="")
@@ -89,13 +101,15 @@ def role_settings(settings: SessionSettings, sessions: str, cores: int) -> dict[
 
 
 def complexity(text: str) -> float:
-    """The documents' score, 0 to 1: length, different characters, and characters that are neither letters nor space."""
+    """The specification's complexity score, 0 to 1, from length, distinct characters, and characters that are neither
+    letters nor spaces.
+    """
     special = sum(not (character.isalnum() or character.isspace()) for character in text)
     return 0.4 * min(1, len(text) / 200) + 0.3 * min(1, len(set(text)) / 50) + 0.3 * min(1, special / 20)
 
 
-class Turns:
-    """Lets `limit` callers in at once; the limit may change meanwhile, and those inside stay inside."""
+class ConcurrencyLimit:
+    """Admits up to `limit` callers at once; lowering the limit does not interrupt admitted callers."""
 
     def __init__(self, limit: int) -> None:
         self._changed = threading.Condition()
@@ -104,7 +118,7 @@ class Turns:
 
     @property
     def limit(self) -> int:
-        """How many may be inside."""
+        """How many callers may be admitted at once."""
         return self._limit
 
     @limit.setter
@@ -125,7 +139,7 @@ class Turns:
 
 
 class SessionPool:
-    """Runs calls on one of several sessions, from any number of threads; at most `concurrency` of them at once."""
+    """Runs calls on the best of several sessions, from any number of threads; at most `concurrency` calls at once."""
 
     def __init__(
         self,
@@ -137,31 +151,32 @@ class SessionPool:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         if not sessions:
-            raise SettingError("a pool needs at least one session; open one first")
+            raise SettingError("the pool has no session; open at least one first")
         self.members = tuple(Member(name, session) for name, session in sessions.items())
         self.routing = routing
         self.fallbacks = 0
-        """Calls that another session answered after the first one failed."""
+        """Calls that another session completed after the first session failed."""
         self.waited_s = 0.0
-        """Seconds that calls waited for their turn, together."""
+        """Total seconds that calls waited for their turn."""
         self._rest_s = rest_s
         self._now = now
         self._lock = threading.Lock()
-        self._turn = Turns(concurrency)
+        self._turn = ConcurrencyLimit(concurrency)
+        self._born = Birthplace()
 
     @classmethod
     def open(cls, model: ModelFile, settings: Mapping[str, SessionSettings], **options: object) -> SessionPool:
-        """Open one session a role over the same file."""
+        """Open a session for each role over the same file."""
         return cls({role: Session.open(model, wanted) for role, wanted in settings.items()}, **options)  # type: ignore[arg-type]
 
     @property
     def primary(self) -> Session:
-        """The session that answers for the pool's provider, digest and contract."""
+        """The session whose provider, digest and contract stand for the pool's."""
         return self.members[0].session
 
     @property
     def concurrency(self) -> int:
-        """Calls that may run at once."""
+        """How many calls may run at once."""
         return self._turn.limit
 
     @concurrency.setter
@@ -169,7 +184,7 @@ class SessionPool:
         self._turn.limit = limit
 
     def preference(self, text: str, tokens: int) -> list[str]:
-        """Names of the sessions in the order in which this text would try them, resting ones last."""
+        """Names of the sessions in the order in which this text would try them, paused sessions last."""
         with self._lock:
             return [member.name for member in self._ordered(text, tokens)]
 
@@ -183,11 +198,12 @@ class SessionPool:
         text: str = "",
         cancellation: Cancellation | None = None,
         noise_scale: float | None = None,
-    ) -> Answer:
-        """Run one call (see `Session.run`) on the best session, and on the next one when that fails.
+    ) -> RoutedInference:
+        """Run a call (see `Session.run`) on the best session, and on the next when that fails.
 
-        A session that failed rests; the error of the last one tried is raised when none is left.
+        A session that failed is paused; when every session fails, the last error is raised.
         """
+        self._born.require("pool")
         start = time.perf_counter()
         with self._turn:
             waited = time.perf_counter() - start
@@ -205,8 +221,8 @@ class SessionPool:
                     continue
                 with self._lock:
                     self.fallbacks += attempt > 0
-                return Answer(inference, member.name, waited)
-        raise failure or InferenceError("no session of the pool answered; see the status of its sessions")
+                return RoutedInference(inference, member.name, waited)
+        raise failure or InferenceError("every session of the pool failed; see the status of its sessions")
 
     def _on(
         self,
@@ -247,7 +263,7 @@ class SessionPool:
     def _ordered(self, text: str, tokens: int) -> list[Member]:
         now = self._now()
         if self.routing == "cost":
-            # A session that was never tried costs nothing yet, so that each gets measured once.
+            # A session that was never tried costs nothing yet, so each is measured once.
             ranked = sorted(self.members, key=lambda m: (m.seconds_per_token or 0.0) * tokens * (1 + m.running))
         else:
             order = _by_length(text) if self.routing == "length" else _by_complexity(text)

@@ -1,7 +1,8 @@
-"""How the system schedules our threads: their nice value, -20 (first) to 19 (last).
+"""Scheduling priority of our threads: their nice value, -20 (first) to 19 (last).
 
-Linux keeps it by thread, and a thread begins with that of the one that made it. It is set before the sessions are
-made, so that onnxruntime's threads have it, and those that loading makes; other threads of the caller keep their own.
+Linux has a nice value per thread, and a thread inherits that of the thread that created it. It is set before the
+sessions are created, so that onnxruntime's threads and those created while loading inherit it; the caller's other
+threads keep theirs.
 """
 
 from __future__ import annotations
@@ -16,28 +17,28 @@ from kokoro_lab.errors import SettingError
 __all__ = ["FIRST", "LOWEST", "set_priority", "threads_by_priority"]
 
 FIRST, LOWEST = -20, 19
-NICE_FIELD = 16  # of /proc/<pid>/stat after the command's closing bracket, see proc(5)
+NICE_FIELD = 16  # index in /proc/<pid>/stat, counted after the command's closing bracket, see proc(5)
 
 
 def set_priority(nice: int) -> None:
-    """Give the calling thread (elsewhere than on Linux: the process) a nice value.
+    """Set the nice value of the calling thread (outside Linux: of the process).
 
-    Raises SettingError when the system refuses it: values below the present one need a right of their own.
+    Raises SettingError when the system refuses it: values below the current nice value need a privilege.
     """
     try:
         os.setpriority(os.PRIO_PROCESS, 0, nice)
     except AttributeError:
-        raise SettingError(f"priority is {nice}, and this system has no such values; leave it at 0") from None
+        raise SettingError(f"priority is {nice}, but this system has no nice values; leave it at 0") from None
     except OSError as error:
         raise SettingError(
-            f"priority is {nice}, and the system refuses it ({error.strerror}); use the present value or a higher one, "
+            f"the system refuses priority {nice} ({error.strerror}); use the current or a higher value,  "
             "or grant CAP_SYS_NICE"
         ) from error
 
 
 def threads_by_priority() -> Mapping[int, int] | None:
-    """Nice value -> threads of this process that have it, as the system reports it; None where it does not."""
-    found: Counter[int] = Counter()
+    """Nice value -> number of threads of this process, as the system reports it; None where it does not."""
+    threads: Counter[int] = Counter()
     try:
         tasks = list(Path("/proc/self/task").iterdir())
     except OSError:
@@ -47,5 +48,5 @@ def threads_by_priority() -> Mapping[int, int] | None:
             fields = (task / "stat").read_text().rpartition(")")[2].split()
         except OSError:  # the thread ended meanwhile
             continue
-        found[int(fields[NICE_FIELD])] += 1
-    return dict(sorted(found.items()))
+        threads[int(fields[NICE_FIELD])] += 1
+    return dict(sorted(threads.items()))

@@ -1,11 +1,11 @@
-"""Execution providers: what each is called, which options it takes, and whether the installed onnxruntime has it.
+"""Execution providers: their names and options, and whether the installed onnxruntime has them.
 
-onnxruntime's CPU provider takes any option without a word, so that options are checked here, before a session is made,
-and a misspelt one is an error. Where the names were checked:
+onnxruntime's CPU provider silently accepts any option. Options are therefore checked here, before a session is created,
+and a misspelt option is an error. Sources of the names:
 
 - CoreML, CUDA: the option parsers in onnxruntime's source, and the Rust binding that follows onnxruntime 1.31 (`ort`,
   src/ep), which spells each of them out. XNNPACK: onnxruntime's page of that provider.
-- OpenVINO: the sixteen keys its factory accepts (`ProviderInfo::valid_provider_keys`, provider 5.9), less those that
+- OpenVINO: the sixteen keys its factory accepts (`ProviderInfo::valid_provider_keys`, provider 5.9), without those that
   mean nothing here: `context` (a native pointer), `device_id` (deprecated), `device_luid`, `enable_causallm`. Its flags
   are spelt True and False; it refuses 1 and 0.
 - DirectML: the enumerations in `dml_provider_factory.h`; the spelling of the keys from programs that use them.
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kokoro_lab.errors import ProviderError, SettingError
+from kokoro_lab.field_checks import shown
 
 __all__ = [
     "PROVIDERS",
@@ -39,7 +40,7 @@ Kind = Literal["choice", "flag", "count", "text"]
 
 @dataclass(frozen=True)
 class Option:
-    """One provider option: its exact name, what values it takes, and what it does."""
+    """A provider option: its exact name, its values, and its effect."""
 
     name: str
     kind: Kind
@@ -47,27 +48,27 @@ class Option:
     choices: tuple[str, ...] = ()
     """The accepted spellings of a choice."""
     on: str = "1"
-    """How this provider spells a flag that is set."""
+    """The provider's spelling of an enabled flag."""
     off: str = "0"
-    """How it spells one that is not."""
+    """The provider's spelling of a disabled flag."""
 
     def read(self, value: object) -> str:
-        """The value in the provider's own spelling; SettingError when it takes no such value."""
+        """The value in the provider's own spelling; SettingError for an invalid value."""
         text = str(value).strip()
         if self.kind == "choice":
             for choice in self.choices:
                 if choice.lower() == text.lower():
                     return choice
-            raise SettingError(f"{self.name} is {text!r}; use one of {', '.join(self.choices)}")
+            raise SettingError(f"{self.name} is {shown(text)}; choose one of {', '.join(self.choices)}")
         if self.kind == "flag":
             if text.lower() in {"1", "true", "yes", "on"}:
                 return self.on
             if text.lower() in {"0", "false", "no", "off"}:
                 return self.off
-            raise SettingError(f"{self.name} is {text!r}; use true or false")
+            raise SettingError(f"{self.name} is {shown(text)}; use true or false")
         if self.kind == "count":
             if not text.isdecimal():
-                raise SettingError(f"{self.name} is {text!r}; use a whole number")
+                raise SettingError(f"{self.name} is {shown(text)}; use a whole number")
             return str(int(text))
         if not text:
             raise SettingError(f"{self.name} is empty; give it a value or leave it out")
@@ -76,22 +77,22 @@ class Option:
 
 @dataclass(frozen=True)
 class ProviderKind:
-    """What is known of one execution provider."""
+    """An execution provider and its options."""
 
     name: str
     """Short name, as users write it."""
     onnxruntime_name: str
     runs_on: str
-    """Where it can run, and which package brings it."""
+    """Where it runs; the package that contains it."""
     options: tuple[Option, ...] = ()
 
     def option(self, name: str) -> Option:
-        """The option of that name, in any case; SettingError names those there are."""
+        """The option of that name, in any case; SettingError, listing the known options, for an unknown name."""
         for option in self.options:
             if option.name.lower() == name.lower():
                 return option
         known = ", ".join(option.name for option in self.options) or "none"
-        raise SettingError(f"provider {self.name!r} has no option {name!r}; it has: {known}")
+        raise SettingError(f"provider {self.name!r} has no option {shown(name)}; available options: {known}")
 
 
 def _choice(name: str, choices: str, meaning: str) -> Option:
@@ -128,12 +129,12 @@ _KINDS = (
             Option("gpu_mem_limit", "count", "bytes the arena may take"),
             _choice("arena_extend_strategy", "kNextPowerOfTwo kSameAsRequested", "how the arena grows"),
             _choice("cudnn_conv_algo_search", "EXHAUSTIVE HEURISTIC DEFAULT", "HEURISTIC suits varying shapes"),
-            _word_flag("cudnn_conv_use_max_workspace", "let convolutions take all the scratch memory they like"),
+            _word_flag("cudnn_conv_use_max_workspace", "let convolutions use unlimited scratch memory"),
             _word_flag("cudnn_conv1d_pad_to_nc1d", "pad 1-d convolutions to [N, C, 1, D] instead of [N, C, D, 1]"),
             _word_flag("prefer_nhwc", "channels last, for tensor cores"),
             _word_flag("do_copy_in_default_stream", "copy and compute in one stream"),
             _word_flag("use_tf32", "TF32 in matrix products"),
-            _word_flag("enable_cuda_graph", "capture and replay; wants static shapes"),
+            _word_flag("enable_cuda_graph", "capture and replay; needs static shapes"),
         ),
     ),
     ProviderKind(
@@ -150,7 +151,7 @@ _KINDS = (
             Option("load_config", "text", "JSON text of OpenVINO properties by device"),
             Option("reshape_input", "text", "fixed or bounded shapes, as in tokens[1,1..512]"),
             Option("layout", "text", "order of axes by tensor, as in tokens[NC]"),
-            _word_flag("disable_dynamic_shapes", "compile for each shape anew", "True", "False"),
+            _word_flag("disable_dynamic_shapes", "compile again for each shape", "True", "False"),
             _word_flag("enable_opencl_throttling", "spare the processor while the GPU is busy", "True", "False"),
             _word_flag("enable_qdq_optimizer", "drop pairs of quantise and dequantise for the NPU", "True", "False"),
         ),
@@ -175,12 +176,12 @@ _KINDS = (
 )
 
 PROVIDERS: Mapping[str, ProviderKind] = {kind.name: kind for kind in _KINDS}
-"""Every provider this package can ask for, by its short name."""
+"""Every provider that this package supports, by its short name."""
 
 
 @dataclass(frozen=True)
 class ProviderRequest:
-    """A provider with the options asked of it, all of them known names and values."""
+    """A provider with its requested options, whose names and values have been checked."""
 
     name: str
     onnxruntime_name: str
@@ -189,14 +190,14 @@ class ProviderRequest:
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether one provider can be asked for here."""
+    """Whether a provider can be used here."""
 
     name: str
     onnxruntime_name: str
     installed: bool
-    """The installed onnxruntime was built with it."""
+    """Whether the installed onnxruntime was built with it."""
     known: bool
-    """onnxruntime knows the name at all: false means this package and onnxruntime have drifted apart."""
+    """Whether onnxruntime knows the name at all: if not, this package's list no longer matches onnxruntime."""
     runs_on: str
 
 
@@ -208,7 +209,7 @@ def _names() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def availability() -> list[Availability]:
-    """Each provider of `PROVIDERS`, with what the installed onnxruntime says of it."""
+    """Each provider of `PROVIDERS`, with its state in the installed onnxruntime."""
     installed, known = _names()
     return [
         Availability(kind.name, kind.onnxruntime_name, kind.onnxruntime_name in installed,
@@ -218,21 +219,21 @@ def availability() -> list[Availability]:
 
 
 def available() -> list[str]:
-    """Short names of the providers that can be asked for here; "cpu" is always among them."""
+    """Short names of the providers that can be used here; "cpu" is always among them."""
     return [entry.name for entry in availability() if entry.installed]
 
 
 def parse(name: str, options: Mapping[str, object] | Sequence[tuple[str, object]] = ()) -> ProviderRequest:
     """Turn "coreml" (or "CoreMLExecutionProvider") and options into a checked request.
 
-    Raises SettingError for an unknown provider, option or value. Whether the provider is installed is not asked here.
+    Raises SettingError for an unknown provider, option or value. Whether the provider is installed is not checked here.
     """
     wanted = name.strip().lower()
     for kind in _KINDS:
         if wanted in {kind.name, kind.onnxruntime_name.lower()}:
             break
     else:
-        raise SettingError(f"there is no provider {name!r}; use one of {', '.join(PROVIDERS)}")
+        raise SettingError(f"unknown provider {shown(name)}; choose one of {', '.join(PROVIDERS)}")
     checked: dict[str, str] = {}
     for key, value in dict(options).items():
         option = kind.option(key)

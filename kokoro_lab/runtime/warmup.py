@@ -1,8 +1,8 @@
-"""Calls made before the first real one, so that it does not pay for what only a first call pays for.
+"""Warm-up calls before the first real call, which would otherwise pay one-time costs.
 
-`one`: a single short call. `shapes`: a call for each bucket of lengths, since onnxruntime plans memory by shape and its
-arena grows with the longest call. `patterns`: the documents' texts with several voices, which also warms the text side.
-`background`: `shapes`, on a thread of its own, while the engine already answers.
+`one`: a single short call. `shapes`: a call per length bucket, since onnxruntime plans memory by shape and its arena
+grows with the longest call. `patterns`: the specification's texts with several voices, which also warms up the text
+processing. `background`: `shapes`, on a thread of its own, while the engine already answers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kokoro_lab.errors import KokoroLabError
-from kokoro_lab.runtime.session import Cancellation
+from kokoro_lab.process.cancellation import Cancellation
 from kokoro_lab.runtime.workers import start_worker
 from kokoro_lab.text.vocabulary import load_vocabulary
 
@@ -48,19 +48,19 @@ WARMUP_TEXTS = (
     "Read this paragraph for me please.",
     "This is a longer sentence that demonstrates the streaming capabilities of the system.",
 )  # fmt: skip
-"""The documents' fourteen texts."""
+"""The specification's fourteen texts (see docs/claims.md)."""
 
 WARMUP_VOICES = (
     "af_heart", "af_bella", "af_sarah", "am_adam", "am_michael", "bf_emma", "bm_george", "bm_lewis",
 )  # fmt: skip
-"""Eight voices; half of those the documents name do not exist."""
+"""Eight voices; half of the voices that the specification names do not exist."""
 
 PHONEMES = "hɛˈloʊ wˈɜɹld ðɪs ɪz ə tˈɛst "
 
 
 @dataclass(frozen=True)
 class WarmupCall:
-    """One call that was made to warm up."""
+    """A completed warm-up call."""
 
     what: str
     seconds: float
@@ -69,18 +69,18 @@ class WarmupCall:
 
 @dataclass(frozen=True)
 class WarmupStatus:
-    """What warming up did so far."""
+    """Progress of the warm-up."""
 
     strategy: str
     planned: int
     calls: tuple[WarmupCall, ...]
     finished: bool
     seconds: float
-    """From its beginning to its end, or until now."""
+    """From the start to the end, or until now."""
 
 
 class Warmup:
-    """Makes calls one after the other, at once or on a thread of its own; an error of one is recorded, not raised."""
+    """Makes calls one after the other, at once or on its own thread; the error of a call is recorded, not raised."""
 
     def __init__(self, strategy: str, calls: Sequence[tuple[str, Call]]) -> None:
         self.strategy = strategy
@@ -106,22 +106,22 @@ class Warmup:
         self._end = time.perf_counter()
 
     def run_aside(self) -> None:
-        """Make the calls on a thread of their own."""
+        """Make the calls on their own thread."""
         self._thread = start_worker("kokoro-warmup", self.run, self._cancellation.cancel)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for a thread started by `run_aside`; whether it has ended."""
-        if self._thread is not None:
+        """Wait for the thread started by `run_aside`; True if it has ended."""
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
         return self._thread is None or not self._thread.is_alive()
 
     def stop(self) -> None:
-        """Make no further calls, and end the one that runs."""
+        """Make no further calls, and cancel the running call."""
         self._cancellation.cancel()
         self.wait()
 
     def status(self) -> WarmupStatus:
-        """What was done so far."""
+        """Progress so far."""
         if self._start is None:
             return WarmupStatus(self.strategy, len(self._calls), (), not self._calls, 0.0)
         seconds = (self._end or time.perf_counter()) - self._start
@@ -131,9 +131,9 @@ class Warmup:
 def shape_calls(
     strategy: str, sessions: dict[str, Session], style: Callable[[int], NDArray[np.float32]], limit: int
 ) -> list[tuple[str, Call]]:
-    """The calls of `one` and `shapes` (and `background`): each length on each session, past the pool's routing.
+    """The calls of `one`, `shapes` and `background`: each length on each session, bypassing the pool's routing.
 
-    style: gives the voice's row float32 [1, 256] for a number of tokens. limit: the longest segment there will be.
+    style: returns the voice's row float32 [1, 256] for a number of tokens. limit: the longest possible segment.
     """
     symbols, _ = load_vocabulary().encode(PHONEMES)
     lengths = ONE if strategy == "one" else SHAPES
@@ -150,7 +150,7 @@ def shape_calls(
 
 
 def pattern_calls(say: Callable[[str, str, Cancellation], object]) -> list[tuple[str, Call]]:
-    """The calls of `patterns`: each of the documents' texts, by one voice after another. say: speaks a text."""
+    """The calls of `patterns`: each of the specification's texts, alternating the voices. say: synthesises a text."""
     calls: list[tuple[str, Call]] = []
     for at, text in enumerate(WARMUP_TEXTS):
         voice = WARMUP_VOICES[at % len(WARMUP_VOICES)]

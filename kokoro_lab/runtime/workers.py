@@ -1,26 +1,32 @@
-"""Threads that may be inside onnxruntime when the process wants to end.
+"""Worker threads that may be inside onnxruntime when the process exits.
 
-A daemon thread that the interpreter abandons inside a model call takes the process down with it: "terminate called
-without an active exception". A thread that is no daemon keeps the process alive for ever when its stream is not read to
-the end. So these are daemons, which are told to stop and waited for when the process ends.
+A daemon thread that the interpreter abandons inside a model call crashes the process: "terminate called without an
+active exception". A non-daemon thread keeps the process alive forever when its stream is not read to the end. So
+workers are daemons that are stopped and waited for when the process exits.
 """
 
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 from collections.abc import Callable
 
+from kokoro_lab.errors import InferenceError
+
 __all__ = ["start_worker"]
 
-PATIENCE_S = 30.0  # for all of them together: a call is stopped between two operators, which takes no second
+PATIENCE_S = 30.0  # for all threads together: a call stops between two operators, within a second
 _lock = threading.Lock()
 _working: dict[threading.Thread, Callable[[], object]] = {}
 
 
 def start_worker(name: str, work: Callable[[], object], stop: Callable[[], object]) -> threading.Thread:
-    """Do the work on a daemon thread; `stop` makes it end soon, from any thread and any number of times."""
+    """Run the work on a daemon thread; `stop` must end it soon, from any thread and any number of times.
+
+    Raises InferenceError where the system refuses another thread.
+    """
 
     def worked() -> None:
         try:
@@ -35,8 +41,26 @@ def start_worker(name: str, work: Callable[[], object], stop: Callable[[], objec
             atexit.unregister(_end)
             atexit.register(_end)
         _working[thread] = stop
-    thread.start()
+    try:
+        thread.start()
+    except (RuntimeError, MemoryError) as error:
+        with _lock:
+            _working.pop(thread, None)
+        raise InferenceError(
+            "the system refuses another thread; raise the process's limits on memory and threads"
+        ) from error
     return thread
+
+
+def _forget() -> None:
+    """In a forked child: none of the threads exist there."""
+    global _lock
+    _lock = threading.Lock()
+    _working.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _end() -> None:

@@ -1,10 +1,11 @@
-"""How much of a stream to hold back before its first chunk, and how long chunks should be, learnt from earlier streams.
+"""Adaptive pre-buffer: how much of a stream to hold back before its first chunk, and how long chunks should be.
 
-What a listener needs depends on when chunks arrive against when they would be played. For each finished stream the
-smallest number of chunks is worked out that, held back, would have left no gap; the next stream holds back the
-largest number that the last streams needed. A chunk lasts a few times the jitter of hand-overs, smoothed as RFC 3550
-(section 6.4.1) smooths it, within the documents' 25 to 120 ms. The documents bound the pre-buffer at 2 to 3 chunks;
-ours may reach `MOST_CHUNKS`, since two or three chunks of a first segment arrive at once and protect nobody.
+Both are learnt from earlier streams, by comparing when chunks arrived with when they would be played. For each finished
+stream the smallest number of chunks is computed that, held back, would have avoided every gap; the next stream holds
+back the largest number that the last streams needed. A chunk lasts a few times the jitter of hand-overs, smoothed as in
+RFC 3550 (section 6.4.1), within the 25 to 120 ms of the specification (docs/claims.md). The specification bounds the
+pre-buffer at 2 to 3 chunks; here it may reach `MOST_CHUNKS`, because two or three chunks of a first segment arrive
+together and protect against nothing.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-__all__ = ["Arrived", "Cushion", "CushionStatus", "needed"]
+__all__ = ["AdaptivePrebuffer", "ChunkArrival", "PrebufferStatus", "needed"]
 
-SHORTEST_MS, LONGEST_MS = 25.0, 120.0  # of a chunk, as the documents have it
-MOST_CHUNKS = 64  # held back at most; 64 of 80 ms are five seconds
-REMEMBERED = 20  # streams
+SHORTEST_MS, LONGEST_MS = 25.0, 120.0  # length of a chunk, as in the specification
+MOST_CHUNKS = 64  # largest pre-buffer; 64 chunks of 80 ms are five seconds
+REMEMBERED = 20  # streams that are remembered
 SMOOTHING = 1 / 16  # weight of the newest difference, as in RFC 3550
-TIMES_JITTER = 4.0  # a hand-over that is late by this many mean differences costs less than a chunk
+TIMES_JITTER = 4.0  # length of a chunk in units of the jitter, so that a late hand-over costs less than a chunk
 TIE_S = 1e-9
 
 
 @dataclass(frozen=True)
-class Arrived:
-    """One chunk as it was made: when (seconds on the stream's clock, waiting for the caller taken out), how long."""
+class ChunkArrival:
+    """When a chunk was produced (seconds on the stream's clock, without waiting for the caller), and its length."""
 
     at_s: float
     duration_s: float
@@ -36,25 +37,25 @@ class Arrived:
 
 
 @dataclass(frozen=True)
-class CushionStatus:
-    """What the cushion has learnt."""
+class PrebufferStatus:
+    """What the adaptive pre-buffer has learnt."""
 
     streams: int
-    """Streams it learnt from."""
+    """Streams that were learnt from."""
     late_streams: int
-    """Those that would have had a gap with one chunk held back."""
+    """Streams that would have had a gap with a pre-buffer of one chunk."""
     jitter_ms: float
     """Smoothed difference between hand-overs inside a segment."""
     chunk_ms: float
-    """What the next stream will use."""
+    """The settings for the next stream."""
     prebuffer: int
 
 
-class Cushion:
-    """Advises streams, and learns from them. Safe for any number of threads."""
+class AdaptivePrebuffer:
+    """Learns from finished streams and advises new streams. Safe for any number of threads."""
 
     def __init__(self, chunk_ms: float, prebuffer: int) -> None:
-        """The values to begin with; the pre-buffer never falls below its own."""
+        """The initial values; the pre-buffer never falls below its initial value."""
         self._least = max(1, prebuffer)
         self._lock = threading.Lock()
         self._needed: deque[float] = deque(maxlen=REMEMBERED)
@@ -63,12 +64,12 @@ class Cushion:
         self._streams = self._late = 0
 
     def advise(self) -> tuple[float, int]:
-        """Milliseconds of a chunk, and chunks to hold back, for the next stream."""
+        """(milliseconds of a chunk, chunks to hold back) for the next stream."""
         with self._lock:
             return self._chunk_ms, self._prebuffer()
 
-    def learn(self, arrived: Sequence[Arrived]) -> None:
-        """Take in a stream that was heard to its end."""
+    def learn(self, arrived: Sequence[ChunkArrival]) -> None:
+        """Learn from a stream that was consumed to its end."""
         if not arrived:
             return
         count = needed(arrived)
@@ -82,10 +83,10 @@ class Cushion:
             if pairs and self._chunk_ms:
                 self._chunk_ms = min(max(1000 * TIMES_JITTER * self._jitter_s, SHORTEST_MS), LONGEST_MS)
 
-    def status(self) -> CushionStatus:
-        """What was learnt so far."""
+    def status(self) -> PrebufferStatus:
+        """What has been learnt so far."""
         with self._lock:
-            return CushionStatus(
+            return PrebufferStatus(
                 self._streams, self._late, 1000 * self._jitter_s, self._chunk_ms, self._prebuffer()
             )  # fmt: skip
 
@@ -95,8 +96,8 @@ class Cushion:
         return min(max(self._least, chunks), max(self._least, MOST_CHUNKS))
 
 
-def needed(arrived: Sequence[Arrived]) -> int:
-    """The smallest number of chunks that, held back before the first is played, leave no gap in the playing."""
+def needed(arrived: Sequence[ChunkArrival]) -> int:
+    """The smallest number of chunks that, held back before playing starts, avoids every gap."""
     starts = [0.0]
     for chunk in arrived[:-1]:
         starts.append(starts[-1] + chunk.duration_s)

@@ -1,7 +1,7 @@
-"""Speaking what is asked for often into the audio cache again, before it is asked for again.
+"""Pre-warming: frequently requested texts are synthesised into the audio cache again before their next request.
 
-A text that was asked for at least `uses` times within a day, and has since left the cache (for room, or for age), is
-spoken again while nobody waits. The documents name three uses, 100 MB and 24 hours.
+A text that was requested at least `uses` times within a day, and has since left the cache (for room, or for age), is
+synthesised again while the engine is idle. The specification (docs/claims.md) has three uses, 100 MB and 24 hours.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from typing import Generic, TypeVar
 from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.runtime.workers import start_worker
 
-__all__ = ["BUDGET_BYTES", "Prewarmer", "UsageStatus"]
+__all__ = ["BUDGET_BYTES", "PrewarmStatus", "Prewarmer"]
 
-WINDOW_S = 24 * 3600.0  # how long a use counts
-BUDGET_BYTES = 100 * 10**6  # of what is kept warm
-TRACKED = 1000  # texts whose uses are counted; the least recently used is forgotten
-IDLE_S = 0.05  # s; after a look at a busy engine
+WINDOW_S = 24 * 3600.0  # s; how long a use counts
+BUDGET_BYTES = 100 * 10**6  # total size of the texts kept in the cache
+TRACKED = 1000  # texts whose uses are counted; the least recently used is dropped
+IDLE_S = 0.05  # s; wait before checking a busy engine again
 
 K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class UsageStatus:
-    """What is asked for often, and what was done about it."""
+class PrewarmStatus:
+    """Frequently requested texts, and what was done about them."""
 
     tracked: int
     """Requests whose uses are counted."""
     popular: int
-    """Those that were asked for often enough and fit into the budget."""
+    """Requests that were frequent enough and fit into the budget."""
     rendered: int
-    """Times that one of them was spoken ahead."""
+    """Number of texts synthesised ahead."""
     helped: int
-    """Times that one was then asked for, and was there."""
+    """Number of those that were then requested and answered from the cache."""
     failed: int
 
 
 class Prewarmer(Generic[K]):
-    """Counts uses, and renders on a thread of its own what became popular and is gone."""
+    """Counts uses, and synthesises popular texts that have left the cache on its own thread."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Prewarmer(Generic[K]):
         budget: int = BUDGET_BYTES,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """render: speaks a request into the cache, and returns its bytes. is_there: whether the cache holds it."""
+        """render: synthesises a request into the cache and returns its bytes. is_there: whether the cache has it."""
         self._uses = uses
         self._render = render
         self._is_there = is_there
@@ -71,17 +71,17 @@ class Prewarmer(Generic[K]):
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to render."""
-        self._thread = start_worker("kokoro-prewarm", self._work, self._told)
+        """Start rendering."""
+        self._thread = start_worker("kokoro-prewarm", self._work, self._wake_up)
 
     def stop(self) -> None:
-        """Render no more; what is being rendered is finished."""
-        self._told()
-        if self._thread is not None:
+        """Stop rendering; returns when the current rendering has ended."""
+        self._wake_up()
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def used(self, key: K, size: int, *, cached: bool) -> None:
-        """A request was answered, with so many bytes, from the cache or not."""
+        """Count an answered request and its size in bytes; `cached`: whether it was answered from the cache."""
         with self._lock:
             times = self._times.pop(key, None) or deque(maxlen=self._uses)
             times.append(self._now())
@@ -95,39 +95,39 @@ class Prewarmer(Generic[K]):
         self._wake.set()
 
     def forget(self) -> None:
-        """Count from nothing: who clears a cache does not want it filled again at once."""
+        """Reset the counts: a caller that clears a cache does not want it refilled at once."""
         with self._lock:
             self._times.clear()
             self._bytes.clear()
             self._warm.clear()
 
     def missing(self) -> list[K]:
-        """What is popular and not in the cache, the most recently used first."""
+        """Popular requests that are not in the cache, the most recently used first."""
         return [key for key in self._popular() if not self._is_there(key)]
 
-    def status(self) -> UsageStatus:
-        """Counters as they are now."""
+    def status(self) -> PrewarmStatus:
+        """The current counters."""
         popular = len(self._popular())
         with self._lock:
-            return UsageStatus(len(self._times), popular, self._rendered, self._helped, self._failed)
+            return PrewarmStatus(len(self._times), popular, self._rendered, self._helped, self._failed)
 
-    def _told(self) -> None:
+    def _wake_up(self) -> None:
         self._stopped.set()
         self._wake.set()
 
     def _popular(self) -> list[K]:
         with self._lock:
             since = self._now() - WINDOW_S
-            found, room = [], self._budget
+            popular, room = [], self._budget
             for key, times in reversed(self._times.items()):
                 if len(times) >= self._uses and times[0] >= since and self._bytes[key] <= room:
-                    found.append(key)
+                    popular.append(key)
                     room -= self._bytes[key]
-            return found
+            return popular
 
     def _work(self) -> None:
         while not self._stopped.is_set():
-            self._wake.wait(timeout=1.0)  # also looks by itself: entries grow old without a request
+            self._wake.wait(timeout=1.0)  # also checks by itself: entries expire without a request
             self._wake.clear()
             for key in self.missing():
                 while self._is_busy() and not self._stopped.wait(IDLE_S):
@@ -142,7 +142,7 @@ class Prewarmer(Generic[K]):
         except KokoroLabError:
             with self._lock:
                 self._failed += 1
-                self._times.pop(key, None)  # or it would be tried again and again
+                self._times.pop(key, None)  # or it would be retried again and again
                 self._bytes.pop(key, None)
             return
         with self._lock:

@@ -1,11 +1,11 @@
-"""A process that opens one graph in one provider, tells who takes each node, and runs it on what it is given.
+"""A process that opens a graph in a provider, reports which provider took each node, and runs it on given inputs.
 
-A provider may live in an environment without the rest of this package's libraries, and may crash; so it is tried in a
-process of its own. Called with the path of a model, onnxruntime's name of the provider, a number of threads, and
-`kernels` where the graph names our compiled operators. Standard output: one line of JSON about the session, {"nodes":
-{provider: count}, "elsewhere": [[node, operator, provider], ...]}; then, for each line of standard input, the path of
-an .npz of inputs, one line about the call. Its outputs are in a file of that name with `.out` added. A failure of
-either is {"error": "..."}.
+A provider may be installed in an environment without this package's other libraries, and may crash; so it is tried in
+its own process. Arguments: the path of a model, onnxruntime's name of the provider, the number of threads, and
+`kernels` where the graph has our compiled operators. The first line of standard output is JSON about the session,
+{"nodes": {provider: count}, "elsewhere": [[node, operator, provider], ...]}. Then, for each line of standard input,
+which is the path of an .npz of inputs, a line of JSON about the call follows; its outputs are in a file of that name
+with `.out` added. A failure of either is {"error": "..."}.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from kokoro_lab.kernels.library import register
 from kokoro_lab.runtime.assignment import read_assignment
 from kokoro_lab.runtime.providers import CPU
 from kokoro_lab.runtime.settings import ASSIGNMENT, ERRORS_ONLY
@@ -27,7 +28,7 @@ __all__ = ["main", "open_session"]
 
 
 def open_session(path: str, provider: str, threads: int, *, kernels: bool = False) -> Any:
-    """An onnxruntime.InferenceSession in that provider, with the CPU's behind it."""
+    """An onnxruntime.InferenceSession on that provider, with the CPU provider as its fallback."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -35,17 +36,15 @@ def open_session(path: str, provider: str, threads: int, *, kernels: bool = Fals
     options.intra_op_num_threads = threads
     options.add_session_config_entry(ASSIGNMENT, "1")
     if kernels:
-        from kokoro_lab.kernels.library import register
-
         register(options)
     return onnxruntime.InferenceSession(path, options, list(dict.fromkeys((provider, CPU))), enable_fallback=0)
 
 
 def main(arguments: list[str]) -> None:
-    """Serve until standard input ends."""
+    """Process requests until standard input ends."""
     path, provider, threads, *rest = arguments
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # providers print what they like
+    os.dup2(2, 1)  # providers may print to standard output
     try:
         session = open_session(path, provider, int(threads), kernels="kernels" in rest)
         nodes = read_assignment(session)

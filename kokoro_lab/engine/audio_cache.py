@@ -1,7 +1,7 @@
-"""Speech that was made before, kept as the model gave it: in memory, and in a folder that outlives the process.
+"""Cache of synthesised audio, as the model returned it: in memory, and in a folder that outlives the process.
 
-What is kept are segments with their raw samples, so that a cached answer goes through the same joining or chunking as a
-fresh one and is the same samples. A file holds its own SHA-256 and appears under its name only when it is whole: a
+The cache stores segments with their raw samples, so that a cached answer is joined or cut into chunks like a fresh
+answer and has the same samples. A file contains its own SHA-256 and appears under its name only when it is complete: a
 process killed while it writes leaves nothing that would be read.
 """
 
@@ -11,34 +11,36 @@ import dataclasses
 import hashlib
 import json
 import os
-import tempfile
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
 from kokoro_lab.engine.caches import Cache, CacheStatus
-from kokoro_lab.errors import SettingError
+from kokoro_lab.errors import InputError, SettingError, StoreError
+from kokoro_lab.field_checks import Range, as_record
+from kokoro_lab.files.documents import parse_json
+from kokoro_lab.files.reading import decoding, read_bytes, reason
+from kokoro_lab.files.writing import make_folder, remove_litter, scratch_folder, write_bytes
 from kokoro_lab.runtime.session import Inference
-from kokoro_lab.text.phonemize import Word
 from kokoro_lab.text.segment import Segment
 
 __all__ = ["FolderStatus", "Rendered", "RenderedFolder", "RenderedKey", "RenderedStore"]
 
+ADVICE = "choose another cache_dir"
 SUFFIX = ".speech"
-FORMAT = 1  # raise it when the layout of a file changes: older ones are then not found
+FORMAT = 1  # increment it when the layout of a file changes: older files are then ignored
 SUM_BYTES = 32
 
 
 class RenderedKey(NamedTuple):
-    """What makes two requests of one engine the same."""
+    """Everything that makes two requests to an engine the same."""
 
     pieces: tuple[str, ...]
-    """The text as it was cut before segmentation; one piece when no primer was cut."""
+    """The text as it was cut before segmentation; a single piece without a primer."""
     voice: str
     """SHA-256 of the voice pack."""
     speed: float
@@ -48,18 +50,18 @@ class RenderedKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Rendered:
-    """Segments of one text with what the model gave for each."""
+    """The segments of a text with their inferences."""
 
     segments: tuple[Segment, ...]
     inferences: tuple[Inference, ...]
 
     @property
     def bytes(self) -> int:
-        """Bytes of the samples and durations."""
+        """Size of the samples and durations in bytes."""
         return sum(one.audio.nbytes + (0 if one.durations is None else one.durations.nbytes) for one in self.inferences)
 
-    def made(self) -> list[tuple[Segment, Inference]]:
-        """Each segment with what the model gave, and no time spent on it."""
+    def segment_inferences(self) -> list[tuple[Segment, Inference]]:
+        """Each segment with its inference, at no cost in time."""
         return [
             (dataclasses.replace(segment, seconds={}), dataclasses.replace(inference, seconds=0.0))
             for segment, inference in zip(self.segments, self.inferences, strict=True)
@@ -78,41 +80,41 @@ class FolderStatus:
     writes: int
     evictions: int
     damaged: int
-    """Files that did not match their own sum, and were removed."""
+    """Files that did not match their SHA-256 or had other contents, and were removed."""
 
 
 class RenderedFolder:
     """A folder of rendered texts; `context` is everything else that the samples depend on (model, settings)."""
 
     def __init__(self, folder: Path, limit: int, context: str) -> None:
-        """Raises SettingError when the folder cannot be made or written to."""
+        """Raises SettingError when the folder cannot be created or written to."""
         self.folder = folder
         self.limit = limit
         self._context = context
         self._lock = threading.Lock()
         self._hits = self._misses = self._writes = self._evictions = self._damaged = 0
+        make_folder(folder, error=SettingError, advice=ADVICE)
+        remove_litter(folder)
+        with scratch_folder(folder, prefix=".", error=SettingError, advice=ADVICE):
+            pass  # files can be written here
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.glob(f".*{SUFFIX}"):  # of a process that was killed while it wrote
-                leftover.unlink(missing_ok=True)
             self._files = {path: path.stat().st_size for path in sorted(folder.glob(f"*{SUFFIX}"), key=_age)}
-            with tempfile.TemporaryFile(dir=folder):
-                pass
         except OSError as error:
-            raise SettingError(f"cache_dir {folder} cannot be used ({error.strerror}); choose another") from error
+            raise SettingError(f"cache_dir {folder} cannot be read: {reason(error)}; {ADVICE}") from error
 
     def get(self, key: RenderedKey) -> Rendered | None:
-        """The rendered text, None when it is not there or its file is damaged (which is then removed)."""
+        """The rendered text; None where it is missing or its file is damaged (which is then removed)."""
         path = self._path(key)
         try:
-            data = path.read_bytes()
-        except OSError:
+            data = read_bytes(path, what="cached speech", most=max(self.limit, SUM_BYTES))
+        except InputError:
             with self._lock:
                 self._misses += 1
                 self._files.pop(path, None)
             return None
-        body, summed = data[:-SUM_BYTES], data[-SUM_BYTES:]
-        if hashlib.sha256(body).digest() != summed:
+        try:
+            rendered = _unpacked(data)
+        except InputError:
             with self._lock:
                 self._damaged += 1
                 self._misses += 1
@@ -124,10 +126,10 @@ class RenderedFolder:
         with self._lock:
             self._hits += 1
             self._files[path] = self._files.pop(path, len(data))
-        return _unpacked(body)
+        return rendered
 
     def put(self, key: RenderedKey, rendered: Rendered) -> bool:
-        """Write the rendered text, removing the least recently used files for room; False when that did not work."""
+        """Write the rendered text, removing the least recently used files for room; False when that failed."""
         body = _packed(rendered)
         size = len(body) + SUM_BYTES
         path = self._path(key)
@@ -141,19 +143,15 @@ class RenderedFolder:
                 oldest.unlink(missing_ok=True)
                 self._evictions += 1
             try:
-                handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=SUFFIX)
-                with os.fdopen(handle, "wb") as stream:
-                    stream.write(body)
-                    stream.write(hashlib.sha256(body).digest())
-                Path(temporary).replace(path)
-            except OSError:
+                write_bytes(path, body + hashlib.sha256(body).digest(), durable=False)  # damage shows when it is read
+            except StoreError:
                 return False
             self._files[path] = size
             self._writes += 1
         return True
 
     def status(self) -> FolderStatus:
-        """Counters as they are now."""
+        """The current counters."""
         with self._lock:
             return FolderStatus(
                 len(self._files), sum(self._files.values()), self.limit,
@@ -166,7 +164,7 @@ class RenderedFolder:
 
 
 class RenderedStore:
-    """Memory first, then the folder if there is one; what is found there comes back into memory."""
+    """Memory first, then the folder if there is one; entries from the folder are put back into memory."""
 
     def __init__(self, memory: Cache[RenderedKey, Rendered], folder: RenderedFolder | None = None) -> None:
         self.memory = memory
@@ -174,15 +172,15 @@ class RenderedStore:
 
     def get(self, key: RenderedKey) -> Rendered | None:
         """The rendered text, or None."""
-        found = self.memory.get(key)
-        if found is None and self.folder is not None:
-            found = self.folder.get(key)
-            if found is not None:
-                self.memory.put(key, found)
-        return found
+        rendered = self.memory.get(key)
+        if rendered is None and self.folder is not None:
+            rendered = self.folder.get(key)
+            if rendered is not None:
+                self.memory.put(key, rendered)
+        return rendered
 
     def put(self, key: RenderedKey, rendered: Rendered) -> None:
-        """Keep the rendered text in memory, and in the folder."""
+        """Store the rendered text in memory, and in the folder."""
         self.memory.put(key, rendered)
         if self.folder is not None:
             self.folder.put(key, rendered)
@@ -192,12 +190,22 @@ class RenderedStore:
         return self.memory.status(), None if self.folder is None else self.folder.status()
 
 
+@dataclass(frozen=True)
+class _Head:
+    """What a file says of a segment, whose samples and durations follow the head."""
+
+    segment: Segment
+    samples: Annotated[int, Range(0)]
+    durations: Annotated[int, Range(0)] | None
+    seconds: float
+
+
 def _age(path: Path) -> float:
     return path.stat().st_mtime
 
 
 def _packed(rendered: Rendered) -> bytes:
-    """A line of JSON, then the samples and durations of each segment."""
+    """A line of JSON, followed by the samples and durations of each segment."""
     head = []
     arrays: list[bytes] = []
     for segment, inference in zip(rendered.segments, rendered.inferences, strict=True):
@@ -216,20 +224,24 @@ def _packed(rendered: Rendered) -> bytes:
     return json.dumps(head).encode() + b"\n" + b"".join(arrays)
 
 
-def _unpacked(body: bytes) -> Rendered:
+def _unpacked(data: bytes) -> Rendered:
+    """The rendered text in the bytes of a file. Raises InputError when they are not those that were written."""
+    what = "cached speech"
+    body, summed = data[:-SUM_BYTES], data[-SUM_BYTES:]
+    if hashlib.sha256(body).digest() != summed:
+        raise InputError(f"{what} is damaged; remove its file")
     line, _, rest = body.partition(b"\n")
-    head: Sequence[dict[str, Any]] = json.loads(line)
+    head = parse_json(line, what=what)
     segments, inferences = [], []
     at = 0
-    for entry in head:
-        values = entry["segment"]
-        words = tuple(Word(**word) for word in values["words"])
-        segments.append(Segment(**{**values, "tokens": tuple(values["tokens"]), "words": words}))
-        audio = np.frombuffer(rest, "<f4", entry["samples"], at).astype(np.float32)
-        at += 4 * entry["samples"]
-        durations = None
-        if entry["durations"] is not None:
-            durations = np.frombuffer(rest, "<i8", entry["durations"], at).astype(np.int64)
-            at += 8 * entry["durations"]
-        inferences.append(Inference(audio, durations, entry["seconds"]))
+    with decoding(what):
+        for entry in (as_record(_Head, values, what=what) for values in head):
+            segments.append(entry.segment)
+            audio = np.frombuffer(rest, "<f4", entry.samples, at).astype(np.float32)
+            at += 4 * entry.samples
+            durations = None
+            if entry.durations is not None:
+                durations = np.frombuffer(rest, "<i8", entry.durations, at).astype(np.int64)
+                at += 8 * entry.durations
+            inferences.append(Inference(audio, durations, entry.seconds))
     return Rendered(tuple(segments), tuple(inferences))

@@ -1,4 +1,4 @@
-"""Which model file an engine speaks with, and why that one."""
+"""Which model file an engine loads, and why."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kokoro_lab.errors import ModelError, ModelNotFoundError, SettingError
+from kokoro_lab.kernels.library import choose
 from kokoro_lab.models.catalog import ModelFile, resolve
-from kokoro_lab.runtime.tuned import read_tuned
+from kokoro_lab.runtime.tuning_record import read_tuned
 
 if TYPE_CHECKING:
     from kokoro_lab.engine.config import EngineConfig
-    from kokoro_lab.runtime.opening import Opened
+    from kokoro_lab.runtime.opening import SessionSource
 
-__all__ = ["DEFAULT", "ModelChoice", "Spoken", "choose_model", "spoken_with"]
+__all__ = ["DEFAULT", "LoadedModel", "ModelChoice", "choose_model", "loaded_model"]
 
 DEFAULT = "default"
 
@@ -26,33 +27,33 @@ class ModelChoice:
 
     model: ModelFile
     why: str
-    """One clause."""
+    """The reason, a clause."""
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """What an engine speaks with."""
+class LoadedModel:
+    """The model that an engine has loaded."""
 
     model: ModelFile
     why: str
-    """Why this model: asked for, the default, or what `models tune` found here."""
+    """Why this model: it was requested, is the default, or was the result of `models tune` here."""
     path: Path
     """The file that was opened."""
     preoptimized: bool
-    """Whether that is the model's pre-optimised form."""
+    """Whether that file is the model's pre-optimised form."""
     preoptimized_reason: str
-    """Why it is not, where it was wanted."""
+    """Why it is not the pre-optimised form, where that was requested."""
     kernels: str
     """Instruction set of the compiled operators, or none."""
 
 
 def choose_model(config: EngineConfig, notice: Callable[[str], None] | None = None) -> ModelChoice:
-    """The model that the settings ask for; for the default one the fastest equivalent variant, if tuning found one.
+    """The model that the settings request; for the default model its fastest equivalent variant, if it was tuned.
 
     Nothing is measured here. Raises what `models.catalog.resolve` raises.
     """
     if config.model != DEFAULT:
-        return ModelChoice(resolve(config.model, notice=notice), "it was asked for")
+        return ModelChoice(resolve(config.model, notice=notice), "it was requested")
     source = resolve(DEFAULT, notice=notice)
     if not config.tuned:
         return ModelChoice(source, "it is the default, and tuned choices are off")
@@ -77,11 +78,9 @@ def choose_model(config: EngineConfig, notice: Callable[[str], None] | None = No
 
 def _without_kernels() -> str:
     """Why the compiled operators cannot be used; empty when they can."""
-    from kokoro_lab.kernels.library import choose
-
     return choose().reason
 
 
-def spoken_with(choice: ModelChoice, opened: Opened) -> Spoken:
-    """A choice, once its session is open."""
-    return Spoken(choice.model, choice.why, opened.path, opened.preoptimized, opened.reason, opened.kernels)
+def loaded_model(choice: ModelChoice, opened: SessionSource) -> LoadedModel:
+    """The chosen model, once its session is open."""
+    return LoadedModel(choice.model, choice.why, opened.path, opened.preoptimized, opened.reason, opened.kernels)

@@ -1,0 +1,1 @@
+"""Model files that nobody knows, opened in a process of their own before the engine opens them."""
