@@ -1,1 +1,1 @@
-"""Honest measurement: one fresh process a block."""
+"""Measurement: every block in a fresh process."""

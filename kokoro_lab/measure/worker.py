@@ -1,15 +1,16 @@
 """The measured process: `python -m kokoro_lab.measure.worker JOB.json SPAWNED_NS`, one cell, one block.
 
-JOB holds {"cell", "result", "audio", "file_cache"}. The result (BlockResult as JSON) is written whole or not at all;
-the audio is the last repeat's, float32 .npy. Whatever goes wrong with the cell is a result with a status; only what
-ends the process ends it without one. Nothing heavy may be imported here that the engine itself does not need.
+JOB holds {"cell", "result", "audio", "cold"}. The result (BlockResult as JSON) is written atomically; the audio
+is that of the last repeat, float32 .npy, and beside it that of repeats with other samples. A cell that fails gives a
+result with an error status; there is no result only when the process itself dies. Nothing heavy may be imported here
+that the engine itself does not need.
 """
 
 from __future__ import annotations
 
 import time
 
-STARTED_NS = time.monotonic_ns()  # the interpreter is up; imports come after
+STARTED_NS = time.monotonic_ns()  # the interpreter is running; imports follow
 
 import json  # noqa: E402
 import os  # noqa: E402
@@ -18,16 +19,21 @@ import statistics  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
 import traceback  # noqa: E402
+from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
-from kokoro_lab.errors import KokoroLabError, ProviderError  # noqa: E402
-from kokoro_lab.measure.cell import BlockResult, Cell, ModelReading, ProviderReading  # noqa: E402
+from kokoro_lab._version import __version__  # noqa: E402
+from kokoro_lab.errors import KokoroLabError, ProviderError, StoreError  # noqa: E402
+from kokoro_lab.files.writing import write_text, written_whole  # noqa: E402
+from kokoro_lab.measure.records.cell import BlockResult, Cell, ModelReading, ProviderReading  # noqa: E402
+from kokoro_lab.process.exits import end_process  # noqa: E402
 
 if TYPE_CHECKING:
     from kokoro_lab.engine.engine import Engine
-    from kokoro_lab.measure.adapters.engine import PeerEngine
-    from kokoro_lab.measure.states import Measured
+    from kokoro_lab.measure.block.block_runner import BlockMeasurement
+    from kokoro_lab.measure.peers.adapters.own_engine import PeerEngine
+    from kokoro_lab.measure.records.identity import BlockIdentity
 
 __all__ = ["FOREIGN", "main"]
 
@@ -42,46 +48,46 @@ FOREIGN = (
     "jupyterlab",
     "jupyter_client",
 )
-"""What must never be loaded in a measured process; what was is recorded in the result."""
+"""Modules that must never be loaded in a measured process; the result records any that were."""
 
 
 PLAIN = "plain"
-"""The variant of a file that no recipe made."""
+"""The variant name of a file that was built without a recipe."""
 
 
 def main(arguments: list[str]) -> int:
-    """Measure the job's cell and write its result; 0, or 2 when called wrongly."""
+    """Measure the job's cell and write its result; returns 0, or 2 for wrong usage."""
     if len(arguments) != 2:
         print("usage: python -m kokoro_lab.measure.worker JOB.json SPAWNED_NS", file=sys.stderr)
         return 2
     _end_with_parent()
     job = json.loads(Path(arguments[0]).read_text())
     result = _measured(job, int(arguments[1]))
-    target = Path(job["result"])
-    temporary = target.with_suffix(".part")
-    temporary.write_text(json.dumps(result.as_dict()))
-    temporary.replace(target)
+    try:
+        write_text(Path(job["result"]), json.dumps(result.as_dict()), durable=False)
+    except StoreError as error:
+        print(error.message, file=sys.stderr)
+        return error.exit_code
     return 0
 
 
 def _measured(job: dict[str, Any], spawned_ns: int) -> BlockResult:
     try:
-        from kokoro_lab.measure.adapters import ADAPTERS
+        from kokoro_lab.measure.peers.adapters import ADAPTERS
 
         cell = Cell.from_dict(job["cell"])
-        if cell.environment not in ADAPTERS:  # a peer's start is not to wait for our engine
+        if cell.environment not in ADAPTERS:  # the start of a peer engine must not include importing ours
             import kokoro_lab.engine.engine  # noqa: F401
-        from kokoro_lab.measure.states import measure
+        from kokoro_lab.measure.block.block_runner import measure
 
         ready_ns = time.monotonic_ns()
         load_ms = {"spawn": (STARTED_NS - spawned_ns) / 1e6, "import": (ready_ns - STARTED_NS) / 1e6}
-        block = measure(cell, spawned_ns=spawned_ns, load_ms=load_ms, file_cache=job.get("file_cache", ""))
-        result = _result(cell, block)
+        block = measure(cell, spawned_ns=spawned_ns, load_ms=load_ms, made_cold=job.get("cold"))
+        started_s = time.time() - (time.monotonic_ns() - spawned_ns) / 1e9
+        result = replace(_result(cell, block), identity=_identity(cell, block, started_s))
         if block.last is not None and result.repeats:
-            import numpy as np
-
-            np.save(job["audio"], block.last.samples)
-        block.engine.close()  # a warm-up in the background that is still in the model would abort the process
+            _write_audio(Path(job["audio"]), block)
+        block.engine.close()  # a background warm-up that is still running the model would abort the process
         return result
     except ProviderError as error:
         return BlockResult("unavailable", error.message, versions=_versions())
@@ -93,11 +99,23 @@ def _measured(job: dict[str, Any], spawned_ns: int) -> BlockResult:
         return BlockResult("error", f"{type(error).__name__}: {error} ({where})", versions=_versions())
 
 
-def _result(cell: Cell, block: Measured) -> BlockResult:
-    from kokoro_lab.measure.adapters.engine import PeerEngine
-    from kokoro_lab.measure.calls import EmptyEngine
-    from kokoro_lab.measure.effects import effective_digest
-    from kokoro_lab.measure.memory import peak_rss_mb
+def _write_audio(path: Path, block: BlockMeasurement) -> None:
+    """The last repeat's samples, and those of the repeats that differ from it."""
+    import numpy as np
+
+    from kokoro_lab.measure.block.renderings import audio_paths
+
+    calls = [rendering.call for rendering in block.renderings] or [call for call in (block.last,) if call is not None]
+    for target, call in zip(audio_paths(path), calls, strict=False):
+        with written_whole(target, durable=False) as stream:
+            np.save(stream, call.samples)
+
+
+def _result(cell: Cell, block: BlockMeasurement) -> BlockResult:
+    from kokoro_lab.measure.block.calls import EmptyEngine
+    from kokoro_lab.measure.block.effects import effective_digest
+    from kokoro_lab.measure.machine.peak_memory import peak_rss_mb
+    from kokoro_lab.measure.peers.adapters.own_engine import PeerEngine
 
     peak = peak_rss_mb()
     common: dict[str, Any] = {
@@ -111,9 +129,11 @@ def _result(cell: Cell, block: Measured) -> BlockResult:
         "deliveries": tuple(
             (item.at_s, item.duration_s, item.audible_s) for item in (block.last.deliveries if block.last else ())
         ),
+        "renderings": tuple(rendering.reading for rendering in block.renderings),
         "load": block.load,
         "energy_j": block.energy_j,
         "energy_source": block.energy_source,
+        "figures": block.figures,
         "versions": _versions(),
     }
     if isinstance(block.engine, EmptyEngine):
@@ -126,16 +146,16 @@ def _result(cell: Cell, block: Measured) -> BlockResult:
     session = block.engine.pool.primary
     effective = session.effective_provider()
     provider = ProviderReading(cell.provider, _short(effective.effective), effective.share, dict(effective.nodes))
-    # A provider that took no node has no figure: what was timed was another one.
+    # A provider without nodes gets no figure: another provider was timed.
     ran = effective.status != "unavailable"
-    sentences = {
+    explanations = {
         "ok": "",
-        "partial": f"{cell.provider} took {effective.share:.0%} of the nodes.",
-        "unavailable": f"{cell.provider} took no node. {effective.reason}".strip(),
+        "partial": f"{cell.provider} was assigned {effective.share:.0%} of the nodes",
+        "unavailable": "; ".join(filter(None, (f"{cell.provider} was assigned no nodes", effective.reason))),
     }
     return BlockResult(
         effective.status,
-        sentences[effective.status],
+        explanations[effective.status],
         repeats=tuple(block.repeats) if ran else (),
         provider=provider,
         settings_digest=effective_digest(block.engine, cell, block.last),
@@ -146,7 +166,8 @@ def _result(cell: Cell, block: Measured) -> BlockResult:
 
 
 def _model(engine: Engine) -> ModelReading:
-    from kokoro_lab.models.records import read_record
+    from kokoro_lab.models.files.model_record import read_record
+    from kokoro_lab.models.verification_records import vouched
 
     file, spoken = engine.model, engine.spoken
     recipe = (read_record(file.path) or {}).get("recipe") or {}
@@ -159,15 +180,30 @@ def _model(engine: Engine) -> ModelReading:
         variant=str(recipe.get("name", PLAIN)),
         kernels=spoken.kernels,
         preoptimized=spoken.preoptimized,
+        verified=vouched(file),
     )
 
 
-def _peer_result(peer: PeerEngine, block: Measured, common: dict[str, Any]) -> BlockResult:
-    """A peer's block: no stages, no settings and no provider can be read back from it."""
+def _peer_result(peer: PeerEngine, block: BlockMeasurement, common: dict[str, Any]) -> BlockResult:
+    """The block of a peer engine: stages, settings and provider cannot be read back from it."""
     common["versions"] = {**common["versions"], **peer.versions}
     return BlockResult(
         "ok", repeats=tuple(block.repeats), model=peer.model, foreign_modules=_foreign_modules(), **common
     )
+
+
+def _identity(cell: Cell, block: BlockMeasurement, started_s: float) -> BlockIdentity | None:
+    """What was measured, by its bytes. All of it is read after the timed part, so that nothing cold was warmed."""
+    from kokoro_lab.measure.peers.adapters.own_engine import PeerEngine
+
+    if isinstance(block.engine, PeerEngine):  # in its environment the packages are missing that the rest needs
+        return block.engine.identity
+    from kokoro_lab.measure.block.calls import EmptyEngine
+    from kokoro_lab.measure.block.measured_bytes import measured_identity
+
+    engine = block.engine
+    opened = [] if isinstance(engine, EmptyEngine) else [each.session.opened.path for each in engine.pool.members]
+    return measured_identity(cell, opened, started_s)
 
 
 def _short(name: str) -> str:
@@ -175,15 +211,13 @@ def _short(name: str) -> str:
 
 
 def _versions() -> dict[str, str]:
-    import kokoro_lab
-
-    found = {"python": ".".join(str(part) for part in sys.version_info[:3]), "kokoro_lab": kokoro_lab.__version__}
+    versions = {"python": ".".join(str(part) for part in sys.version_info[:3]), "kokoro_lab": __version__}
     for name in ("numpy", "onnxruntime"):
         if name in sys.modules:
-            found[name] = str(sys.modules[name].__version__)
+            versions[name] = str(sys.modules[name].__version__)
     if inside := os.environ.get("KOKORO_LAB_ENVIRONMENT"):
-        found["environment"] = inside
-    return found
+        versions["environment"] = inside
+    return versions
 
 
 def _foreign_modules() -> tuple[str, ...]:
@@ -191,7 +225,7 @@ def _foreign_modules() -> tuple[str, ...]:
 
 
 def _end_with_parent() -> None:
-    """End at once when the parent does, killed or not: it holds the other end of our standard input."""
+    """Exit as soon as the parent exits or is killed: it holds the other end of our standard input."""
     try:
         if not stat.S_ISFIFO(os.fstat(0).st_mode):
             return
@@ -207,4 +241,5 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    end_process(code)  # a measured block must not become a failed one because the process aborts at its exit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from kokoro_lab.store.store import RunRecord, Store
+from kokoro_lab.store.rows import NotebookRun, RunRecord
+from kokoro_lab.store.store import Store
+from kokoro_lab.store.store_reader import StoreReader
 
-__all__ = ["RunRecord", "Store"]
+__all__ = ["NotebookRun", "RunRecord", "Store", "StoreReader"]

@@ -1,4 +1,4 @@
-"""Budgets: what a run must keep to, from YAML (data/budgets.yaml has the documents' gates)."""
+"""Performance budgets of a run, from YAML (data/budgets.yaml has those of the specification, docs/claims.md)."""
 
 from __future__ import annotations
 
@@ -6,42 +6,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from kokoro_lab.errors import InputError
-from kokoro_lab.measure.cell import Cell
+from kokoro_lab.files.documents import read_model
+from kokoro_lab.measure.records.cell import Cell
 from kokoro_lab.paths import data_folder
-from kokoro_lab.store.compare import FIGURES
-from kokoro_lab.store.selectors import Selector, level, parse_selector
+from kokoro_lab.store.cell_selectors import Selector, level, parse_selector
+from kokoro_lab.store.run_comparison import FIGURES
 
-__all__ = ["BUDGETS", "Budget", "Budgets", "Player", "load_budgets"]
+__all__ = ["Budget", "Budgets", "Player", "load_budgets"]
 
-BUDGETS = data_folder() / "budgets.yaml"
 GAUGES = ("correct", "underruns", "drift", "memory", "loudness", "true_peak")
-"""What can be held against a budget besides the figures of a repeat."""
+"""What a budget can limit besides the figures of a repeat."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _BudgetModel(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Player(_Strict):
-    """A listener's player: what it waits for before it starts."""
+class Player(_BudgetModel):
+    """A listener's player: what it buffers before it starts."""
 
-    chunk_ms: Annotated[float, Field(gt=0)] = 50.0
-    prebuffer: Annotated[int, Field(ge=1)] = 2
+    chunk_ms: Annotated[float, Field(gt=0, le=60_000)] = 50.0
+    prebuffer: Annotated[int, Field(ge=1, le=1000)] = 2
 
 
-class Budget(_Strict):
-    """One bar, and the cells whose best is held against it."""
+class Budget(_BudgetModel):
+    """A limit, and the cells of which the best is checked against it."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     about: str = ""
     measure: str
     """A figure of a repeat, or one of correct, underruns, drift, memory, loudness, true_peak."""
     statistic: Literal["p50", "p95"] = "p50"
-    """Of a figure: its median, or the value that 95 of 100 calls keep to."""
+    """Of a figure: its median, or the value that 95 of 100 calls do not exceed."""
     at_most: float | None = None
     within: tuple[float, float] | None = None
     unit: str = ""
@@ -52,7 +51,7 @@ class Budget(_Strict):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in (*FIGURES, *GAUGES):
-            raise ValueError(f"there is nothing called {name} to measure: there is {', '.join((*GAUGES, *FIGURES))}")
+            raise ValueError(f"unknown measure {name}, choose from {', '.join((*GAUGES, *FIGURES))}")
         return name
 
     @field_validator("where")
@@ -66,40 +65,40 @@ class Budget(_Strict):
         return where
 
     @model_validator(mode="after")
-    def _one_bar(self) -> Self:
-        bars = (self.at_most is not None) + (self.within is not None)
-        if bars != (self.measure != "correct"):
-            raise ValueError(f"budget {self.name} needs one of at_most and within, and none when it is about `correct`")
+    def _one_limit(self) -> Self:
+        limits = (self.at_most is not None) + (self.within is not None)
+        if limits != (self.measure != "correct"):
+            raise ValueError(f"budget {self.name} needs one of at_most and within, or neither for the measure correct")
         if self.within is not None and self.within[0] > self.within[1]:
-            raise ValueError(f"budget {self.name} is within two bounds, the lower one first")
+            raise ValueError(f"budget {self.name} needs the lower one first of the two bounds in within")
         return self
 
     @property
     def limit(self) -> str:
-        """The bar in words."""
+        """The limit in words."""
         if self.within is not None:
             return f"{self.within[0]:g} to {self.within[1]:g} {self.unit}".strip()
         return "" if self.at_most is None else f"at most {self.at_most:g} {self.unit}".strip()
 
     def keeps(self, value: float) -> bool:
-        """Whether a value is on the right side of the bar."""
+        """Whether a value is within the limit."""
         if self.within is not None:
             return self.within[0] <= value <= self.within[1]
         return self.at_most is None or value <= self.at_most
 
     def matches(self, cell: Cell) -> bool:
-        """Whether a cell is one that the budget is about."""
+        """Whether the budget applies to a cell."""
         return all(
             any(_selects(name, wanted, cell) for wanted in (levels if isinstance(levels, list) else [levels]))
             for name, levels in self.where.items()
         )
 
 
-class Budgets(_Strict):
+class Budgets(_BudgetModel):
     """A file of budgets."""
 
-    trials: Annotated[int, Field(ge=1)] = 3
-    """Fewest completed calls with which anything passes."""
+    trials: Annotated[int, Field(ge=1, le=1_000_000)] = 3
+    """Fewest completed calls for a budget to pass."""
     player: Player = Player()
     budgets: Annotated[list[Budget], Field(min_length=1)]
 
@@ -108,34 +107,25 @@ class Budgets(_Strict):
         names = [budget.name for budget in self.budgets]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"budget {', '.join(twice)} is there twice")
+            raise ValueError(f"budget {', '.join(twice)} is listed twice")
         return self
 
     def only(self, names: Sequence[str]) -> list[Budget]:
-        """The budgets of these names; all of them when none is given. Raises InputError for one that is not there."""
+        """The budgets with these names, or all without names. Raises InputError for an unknown name."""
         known = {budget.name: budget for budget in self.budgets}
         unknown = sorted(set(names) - set(known))
         if unknown:
-            raise InputError(f"There is no budget called {', '.join(unknown)}: there are {', '.join(known)}.")
+            raise InputError(f"unknown budget {', '.join(unknown)}; choose from {', '.join(known)}")
         return [budget for budget in self.budgets if not names or budget.name in names]
 
 
-def load_budgets(path: Path = BUDGETS) -> Budgets:
-    """Read and check a file of budgets.
+def load_budgets(path: Path | None = None) -> Budgets:
+    """Read and check a file of budgets, data/budgets.yaml when no other is given.
 
     Raises:
-        InputError: it cannot be read, or holds mistakes; all of them are listed, each with where it is.
+        InputError: it cannot be read, or has mistakes; all of them are listed, each with its place.
     """
-    try:
-        return Budgets.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"The budgets {path} cannot be read: {' '.join(str(error).split())}.") from error
-    except ValidationError as error:
-        found = [
-            f"{'.'.join(map(str, item['loc'])) or 'the file'}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors()
-        ]
-        raise InputError(f"The budgets {path} are malformed: {'; '.join(found)}.") from error
+    return read_model(path or data_folder() / "budgets.yaml", Budgets, what="file of budgets")
 
 
 def _selects(name: str, wanted: Any, cell: Cell) -> bool:

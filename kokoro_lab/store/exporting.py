@@ -1,10 +1,12 @@
-"""Tables as plain files in a folder, and back: CSV or Parquet, sorted, with a manifest that sums them up.
+"""Tables as plain files in a folder: CSV or Parquet, sorted, with a manifest of their checksums.
 
-    samples.csv cells.csv machines.csv verdicts.csv notebooks.csv manifest.json
+    samples.csv cells.csv machines.csv verdicts.csv notebooks.csv attempts.csv
+    manifest.json
 
 The same rows give the same bytes. In CSV an empty field is "no value" and two quotes are an empty text; JSON columns
-hold JSON. Audio stays behind: `audio_path` says where it was, within the run's folder. The manifest has the SHA-256 and
-the row count of each file and the table version it came from; it is written last, so a folder that has one is whole.
+contain JSON. Unreadable and altered rows and audio are not exported: `audio_path` is its path within the run's folder.
+The manifest has the SHA-256 and the row count of each file, the version of its table, and the seal of each run; it is
+written last, so a folder with a manifest is complete.
 """
 
 from __future__ import annotations
@@ -13,52 +15,76 @@ import datetime
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import pyarrow as pa
+from pyarrow import csv, parquet
 
-from kokoro_lab import __version__
+from kokoro_lab._version import __version__
 from kokoro_lab.errors import InputError, StoreError
-from kokoro_lab.store.migrations import current_rows
+from kokoro_lab.files.writing import make_folder, write_bytes, write_text
+from kokoro_lab.store.integrity.archives import MANIFEST
+from kokoro_lab.store.integrity.seals import Key, run_seals
 from kokoro_lab.store.schema import SCHEMA_VERSION, TABLES, TableSchema
-from kokoro_lab.store.store import Store
+from kokoro_lab.store.store_reader import StoreReader
 
-__all__ = ["FORMATS", "MANIFEST", "Format", "export", "import_folder", "read_folder"]
+__all__ = ["FORMATS", "Format", "export", "write_tables"]
 
 Format = Literal["csv", "parquet"]
 FORMATS: tuple[Format, ...] = ("csv", "parquet")
-MANIFEST = "manifest.json"
-NEEDED = ("samples", "cells")
-"""Tables without which a folder says nothing of any run."""
 
 
-def export(store: Store, folder: Path, form: Format = "csv", *, run_id: str | None = None) -> dict[str, Any]:
-    """Write every table, or what belongs to one run, into a folder; returns the manifest.
+def export(store: StoreReader, folder: Path, form: Format = "csv", *, run_id: str | None = None) -> dict[str, Any]:
+    """Write every table, or the rows of one run, into a folder; returns the manifest.
 
-    An earlier export in the folder is replaced. Raises InputError for a folder that holds anything else, StoreError
-    when it cannot be written.
+    An earlier export in the folder is replaced. Raises InputError for a folder with any other files, StoreError when it
+    cannot be written.
     """
-    _check_target(folder)
     versions = store.versions()
     pinned = store.at(versions)
+    tables = {name: _belonging(pinned, name, run_id) for name in TABLES}
+    return write_tables(folder, tables, versions, form, run_id=run_id)
+
+
+def write_tables(
+    folder: Path,
+    tables: Mapping[str, pa.Table],
+    versions: Mapping[str, int | None],
+    form: Format = "parquet",
+    *,
+    run_id: str | None,
+    changed: Sequence[Key] = (),
+) -> dict[str, Any]:
+    """Write these tables like `export`, which see; returns the manifest.
+
+    Args:
+        folder: where to.
+        tables: rows of the current schema, by the name of their table.
+        versions: the versions of the tables that they come from.
+        form: csv or parquet.
+        run_id: the run that they belong to, None for several.
+        changed: blocks whose texts were changed for this copy, so that their digests do not cover them.
+    """
+    _check_target(folder)
     files: dict[str, dict[str, Any]] = {}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         (folder / MANIFEST).unlink(missing_ok=True)
-        for name, schema in TABLES.items():
-            rows = _sorted(_belonging(pinned, name, run_id), schema)
+        for name, given in tables.items():
+            rows = _sorted(given, TABLES[name])
             data = _written(rows, form)
             path = folder / f"{name}.{form}"
             for other in FORMATS:
                 (folder / f"{name}.{other}").unlink(missing_ok=True)
-            path.write_bytes(data)
+            write_bytes(path, data)
             files[name] = {
                 "file": path.name,
                 "rows": rows.num_rows,
                 "sha256": hashlib.sha256(data).hexdigest(),
-                "table_version": versions[name],
+                "table_version": versions.get(name),
             }
         manifest = {
             "kokoro_lab": __version__,
@@ -67,73 +93,28 @@ def export(store: Store, folder: Path, form: Format = "csv", *, run_id: str | No
             "run_id": run_id,
             "exported_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "tables": files,
+            "seals": {name: asdict(seal) for name, seal in run_seals(tables["cells"]).items()},
+            **({"changed": [list(key) for key in changed]} if changed else {}),
         }
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     except OSError as error:
-        raise StoreError(f"The folder {folder} cannot be written: {error.strerror or error}.") from error
+        raise StoreError(
+            f"folder {folder} cannot be written: {error.strerror or error}; choose another folder"
+        ) from error
     return manifest
-
-
-def import_folder(store: Store, folder: Path) -> dict[str, int]:
-    """Add what a folder holds to the store, each row once: table -> rows added.
-
-    Raises:
-        InputError: there is no manifest, or a file does not have the sum that it states.
-        StoreError: rows do not fit, or a run of that name here is another one.
-    """
-    if not (folder / MANIFEST).is_file():
-        raise InputError(f"There is no {MANIFEST} in {folder}: give a folder that `results export` wrote.")
-    return store.merge(read_folder(folder))
-
-
-def read_folder(folder: Path) -> dict[str, pa.Table]:
-    """The tables of a folder in the current schema: those of its manifest, checked, or else its CSV files.
-
-    Raises:
-        InputError: it holds no tables, or a file does not have the sum that the manifest states.
-        StoreError: a file cannot be read as its table.
-    """
-    stated = _manifest(folder)
-    tables: dict[str, pa.Table] = {}
-    for name, schema in TABLES.items():
-        told = stated.get(name, {}) if stated is not None else None
-        path = folder / (told.get("file", "") if told is not None else f"{name}.csv")
-        if not path.is_file():
-            if told:
-                raise InputError(f"{path.name} is missing in {folder}, and its manifest names it: export it again.")
-            continue
-        data = path.read_bytes()
-        if told is not None and hashlib.sha256(data).hexdigest() != told["sha256"]:
-            raise InputError(f"{path} is not the file that was exported: its SHA-256 differs from the manifest's.")
-        tables[name] = _read(data, path, schema)
-    missing = [name for name in NEEDED if name not in tables]
-    if missing:
-        raise InputError(f"There is no table of {' and none of '.join(missing)} in {folder}.")
-    return tables
-
-
-def _manifest(folder: Path) -> Mapping[str, Mapping[str, Any]] | None:
-    path = folder / MANIFEST
-    if not path.is_file():
-        return None
-    try:
-        tables = json.loads(path.read_text(encoding="utf-8"))["tables"]
-        return {name: {"file": Path(told["file"]).name, "sha256": told["sha256"]} for name, told in tables.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"The manifest {path} cannot be read: {error}.") from error
 
 
 def _check_target(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is not a folder.")
+        raise InputError(f"{folder} is not a folder; give another path")
     ours = {MANIFEST, *(f"{name}.{form}" for name in TABLES for form in FORMATS)}
     foreign = sorted(path.name for path in folder.iterdir() if path.name not in ours) if folder.exists() else []
     if foreign:
-        raise InputError(f"{folder} holds {', '.join(foreign[:3])}, which is no export: give a folder of its own.")
+        raise InputError(f"folder {folder} contains other files ({', '.join(foreign[:3])}); give an empty folder")
 
 
-def _belonging(store: Store, name: str, run_id: str | None) -> pa.Table:
-    """Rows of one table; of one run, its machines included, when a run is given."""
+def _belonging(store: StoreReader, name: str, run_id: str | None) -> pa.Table:
+    """Rows of one table, or only those of one run and its machines."""
     rows = store.rows(name, run_id=run_id)
     if run_id is None or name != "machines":
         return rows
@@ -144,43 +125,14 @@ def _belonging(store: Store, name: str, run_id: str | None) -> pa.Table:
 
 
 def _sorted(rows: pa.Table, schema: TableSchema) -> pa.Table:
-    """In an order that the rows alone decide: the table's own, then its key."""
+    """Rows in a reproducible order: the table's own, then its key."""
     return rows.sort_by([(name, "ascending") for name in dict.fromkeys((*schema.order, *schema.key))])
 
 
 def _written(rows: pa.Table, form: Format) -> bytes:
     buffer = io.BytesIO()
     if form == "csv":
-        from pyarrow import csv
-
         csv.write_csv(rows, buffer)
     else:
-        from pyarrow import parquet
-
         parquet.write_table(rows, buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def _read(data: bytes, path: Path, schema: TableSchema) -> pa.Table:
-    try:
-        if path.suffix == ".parquet":
-            from pyarrow import parquet
-
-            rows = parquet.read_table(io.BytesIO(data))
-        else:
-            from pyarrow import csv
-
-            rows = csv.read_csv(
-                io.BytesIO(data),
-                parse_options=csv.ParseOptions(newlines_in_values=True),
-                convert_options=csv.ConvertOptions(
-                    column_types={field.name: field.type for field in schema.columns},
-                    null_values=[""],
-                    strings_can_be_null=True,
-                    quoted_strings_can_be_null=False,
-                ),
-            )
-        return cast(pa.Table, current_rows(rows, schema))
-    except (pa.ArrowException, KeyError) as error:
-        words = " ".join(str(error).split())
-        raise StoreError(f"{path} cannot be read as table {schema.name}: {words}.") from error

@@ -1,4 +1,4 @@
-"""From a finished block to the rows that keep it: one row in `cells`, one a repeat in `samples`."""
+"""Convert a finished block to rows: one in `cells`, and one per repeat in `samples`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kokoro_lab.measure.cell import Block, ModelReading, ProviderReading
+from kokoro_lab.measure.records.cell import Block, ModelReading, ProviderReading
 
-__all__ = ["RunRecord", "cell_row", "sample_rows"]
+__all__ = ["NotebookRun", "RunRecord", "cell_row", "sample_rows"]
+
+GATE_FIGURES = ("frame_db", "level_db", "seam", "polarity", "f0_cents", "voicing_error")
+"""Figures of the gate that only the rows of `cells` have."""
 
 NO_GATE = "none"
 """The gate column of a block that has no audio, or no reference to compare it with."""
@@ -31,14 +34,15 @@ IN_COLUMNS = frozenset(
         ),
         *("provider", "settings_digest", "model", "durations", "versions", "foreign_modules", "energy_j"),
         "energy_source",
+        "identity",
     }
 )
-"""Fields of a result that have columns, or rows, of their own; whatever else a worker tells goes into `details`."""
+"""Fields of a result that have columns, or rows, of their own; all other fields go into `details`."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What all blocks of one notebook in one run share."""
+    """What all blocks of a notebook in a run have in common."""
 
     run_id: str
     plan: str = ""
@@ -50,7 +54,23 @@ class RunRecord:
     run_dir: str = ""
     """Folder that audio paths are stored relative to."""
     models: Mapping[str, ModelReading] = field(default_factory=dict)
-    """What the cells' model names stood for when the run started; says it for blocks that never opened one."""
+    """The models behind the cells' model names at the start of the run, for blocks that opened no model."""
+
+
+@dataclass(frozen=True)
+class NotebookRun:
+    """How one execution of a notebook ended."""
+
+    run_id: str
+    notebook: str
+    plan: str
+    status: str
+    """ok, error or interrupted."""
+    error: str
+    executed: str
+    """The executed notebook, relative to the results folder; empty when there is none."""
+    started_at: datetime.datetime
+    wall_s: float
 
 
 def cell_row(record: RunRecord, block: Block) -> dict[str, Any]:
@@ -72,7 +92,10 @@ def cell_row(record: RunRecord, block: Block) -> dict[str, Any]:
         "nodes": provider.nodes,
         "versions": result.versions,
         "foreign_modules": list(result.foreign_modules),
-        "details": {name: value for name, value in result.as_dict().items() if name not in IN_COLUMNS},
+        "details": {
+            **{name: value for name, value in result.as_dict().items() if name not in IN_COLUMNS},
+            "verified": None if result.model is None else result.model.verified,
+        },
         "durations": None if result.durations is None else list(result.durations),
         "rss_peak_mb": result.rss_peak_mb,
         "rss_steady_mb": result.rss_steady_mb,
@@ -85,6 +108,8 @@ def cell_row(record: RunRecord, block: Block) -> dict[str, Any]:
         "gate_clipped_fraction": None if gate is None else gate.clipped_fraction,
         "gate_finite": None if gate is None else gate.finite,
         "gate_silent": None if gate is None else gate.silent,
+        **{f"gate_{name}": None if gate is None else getattr(gate, name) for name in GATE_FIGURES},
+        "identity": None if result.identity is None else result.identity.as_dict(),
         "contaminated_reason": quiet.reason,
         "other_cpu_share": quiet.other_cpu_share,
         "harness_cpu_share": quiet.harness_cpu_share,
@@ -166,11 +191,12 @@ def _shared(record: RunRecord, block: Block) -> dict[str, Any]:
         "gate_reference": None if gate is None else gate.reference,
         "gate_durations_equal": None if gate is None else gate.durations_equal,
         "gate_log_mel_db": None if gate is None else gate.log_mel_db,
+        "gate_worst_db": None if gate is None else gate.worst_db,
     }
 
 
 def _model(record: RunRecord, block: Block) -> ModelReading:
-    """What the worker opened; else what the name stood for; else the bare name."""
+    """The model that the worker opened; otherwise the model behind the name; otherwise only the name."""
     unknown = ModelReading(name=block.cell.model, sha256="", weights="", architecture="", precision="")
     return block.result.model or record.models.get(block.cell.model, unknown)
 
@@ -181,7 +207,7 @@ def _moment(iso: str) -> datetime.datetime:
 
 
 def _relative(path: str, folder: str) -> str:
-    """Path inside the run folder where it lies there, so that results can be moved as a whole."""
+    """Path relative to the run folder if it is inside, so that results can be moved as a whole."""
     if path and folder and Path(path).is_relative_to(folder):
         return Path(path).relative_to(folder).as_posix()
     return path

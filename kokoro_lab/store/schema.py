@@ -1,15 +1,16 @@
-"""What the result tables hold: one Arrow schema a table, with its key and the columns that carry JSON.
+"""The schema of the result tables: one Arrow schema per table, with its key and its JSON columns.
 
-    samples     one row a completed repeat
-    cells       one row a block: the configuration, what really ran, status, gate, and how quiet the machine was
-    machines    one row a machine and the software on it, by the hashes of their stable fingerprints
-    verdicts    what may be said of two cells
-    notebooks   one row an execution of a notebook, with its error when it failed
+    samples     one row per completed repeat
+    cells       one row per block: configuration, effective provider, status, gate and interference
+    machines    one row per machine and its software, by the hashes of their stable fingerprints
+    verdicts    one row per comparison, noise floor, setting without effect or bound
+    notebooks   one row per execution of a notebook, with its error if it failed
+    attempts    one row per run and pair of cells that it compared; removing a run leaves them
 
-Every row carries `schema_version`, so one table may hold rows of several versions: old rows are brought up to date
-when they are read (see `migrations`), and no file that a report cites is ever rewritten. Times end in _ms or _s,
-memory in _mb (10^6 bytes); shares lie between 0 and 1. A column is nullable only where "not available here" is a
-possible answer.
+Every row carries `schema_version`, so a table may have rows of several versions: old rows are migrated when they are
+read (see `migrations`), and no file that a report cites is ever rewritten. Times end in _ms or _s,
+memory in _mb (10^6 bytes); shares are between 0 and 1. A column is nullable only where a value may not be
+available.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ import pyarrow as pa
 
 __all__ = ["SCHEMA_VERSION", "STAGES", "TABLES", "TableSchema"]
 
-SCHEMA_VERSION = 2
-"""Version that this package writes; raising it takes a migration of the same number."""
+SCHEMA_VERSION = 4
+"""The version that this package writes; a new version needs a migration of the same number."""
 
 STAGES = ("normalise_ms", "phonemise_ms", "tokenise_ms", "infer_ms", "post_process_ms", "other_ms")
-"""Stage times of one repeat, in the order of the speech river; they add up to the engine's own total."""
+"""Stage times of one repeat, in the order of synthesis; they add up to the engine's own total."""
 
 TEXT, FLAG = pa.string(), pa.bool_()
 INTEGER, COUNT, REAL = pa.int32(), pa.int64(), pa.float64()
@@ -33,7 +34,7 @@ MOMENT = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True)
 class TableSchema:
-    """One table: its columns, the columns that identify a row's append, and those that hold JSON text."""
+    """A table: its columns, its key columns and its columns of JSON text."""
 
     name: str
     columns: pa.Schema
@@ -87,7 +88,7 @@ _JUDGED = [
     *_required(TEXT, "gate"),
     *_optional(TEXT, "gate_reference"),
     *_optional(FLAG, "gate_durations_equal"),
-    *_optional(REAL, "gate_log_mel_db"),
+    *_optional(REAL, "gate_log_mel_db", "gate_worst_db"),
 ]
 
 _SAMPLES = pa.schema(
@@ -119,6 +120,8 @@ _CELLS = pa.schema(
         *_required(TEXT, "gate_reasons"),
         *_optional(REAL, "gate_peak", "gate_rms_dbfs", "gate_clipped_fraction"),
         *_optional(FLAG, "gate_finite", "gate_silent"),
+        *_optional(REAL, "gate_frame_db", "gate_level_db", "gate_seam", "gate_polarity"),
+        *_optional(REAL, "gate_f0_cents", "gate_voicing_error"),
         *_required(TEXT, "contaminated_reason"),
         *_optional(REAL, "other_cpu_share", "harness_cpu_share", "steal_share"),
         *_optional(REAL, "cpu_pressure", "memory_pressure", "io_pressure"),
@@ -126,6 +129,9 @@ _CELLS = pa.schema(
         *_optional(TEXT, "governor"),
         *_optional(FLAG, "on_battery"),
         *_required(TEXT, "audio_path"),
+        *_optional(TEXT, "origin", "identity"),
+        *_optional(INTEGER, "link"),
+        *_optional(TEXT, "digest", "chain"),
     ]
 )
 
@@ -161,6 +167,18 @@ _NOTEBOOKS = pa.schema(
     ]
 )
 
+_ATTEMPTS = pa.schema(
+    [
+        *_required(INTEGER, "schema_version"),
+        *_required(TEXT, "run_id"),
+        *_required(MOMENT, "started_at"),
+        *_required(TEXT, "base_cell", "candidate_cell", "machine_id"),
+        *_optional(TEXT, "git_commit"),
+        *_required(TEXT, "measured_models"),
+        *_required(INTEGER, "attempt"),
+    ]
+)
+
 TABLES: dict[str, TableSchema] = {
     table.name: table
     for table in (
@@ -189,6 +207,8 @@ TABLES: dict[str, TableSchema] = {
                 "foreign_modules",
                 "durations",
                 "gate_reasons",
+                "origin",
+                "identity",
             ),
             partition=("run_id",),
             order=("started_at", "run_id", "order"),
@@ -204,5 +224,11 @@ TABLES: dict[str, TableSchema] = {
             order=("made_at",),
         ),
         TableSchema("notebooks", _NOTEBOOKS, ("run_id", "notebook", "attempt"), order=("started_at", "attempt")),
+        TableSchema(
+            "attempts",
+            _ATTEMPTS,
+            ("run_id", "started_at", "base_cell", "candidate_cell"),
+            order=("started_at", "run_id", "base_cell", "candidate_cell"),
+        ),
     )
 }

@@ -1,1 +1,1 @@
-"""Plans, and the notebooks that papermill executes."""
+"""Sweeps: plans, their jobs, and the notebooks that papermill executes."""

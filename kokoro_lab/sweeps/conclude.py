@@ -1,66 +1,106 @@
-"""What may be said when a job has been measured: its verdicts, A/A pairs, noise floors and placebos, as rows.
+"""The conclusions of a measured job: verdicts, A/A pairs, noise floors and settings without effect, as rows.
 
-A row of table `verdicts` is one of four kinds, named in its details:
+A row of table `verdicts` has one of four kinds, named in its details:
 
-    cell     a cell against its counterpart: faster, slower, equivalent, inconclusive or invalid
-    twin     an A/A pair: `sound` is false when noise was taken for an effect
-    noise    the noise floor and the smallest detectable effect of one text; both cells are the same one
-    placebo  two levels of a setting that came to the same effective digest
+    cell     a cell compared with its counterpart: faster, slower, equivalent, inconclusive or invalid
+    twin     an A/A pair: `sound` is false when noise was judged an effect
+    noise    the noise floor and the smallest detectable effect of one text; both cells are the same
+    placebo  a setting without effect: two of its levels have the same effective digest
 
-Rows are keyed by run, both cells and metric, and say by a digest which blocks they were made from: concluding again
-from the same blocks changes nothing, and from more of them replaces what was said.
+Rows are keyed by run, both cells and metric, and have a digest over the digests of their blocks: concluding again from
+the same blocks changes nothing, and concluding from other blocks replaces the rows. A comparison that other runs made
+before says which attempt it is, and is judged at a lower level (see `statistics.reruns`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kokoro_lab.measure.cell import Block, Cell
-from kokoro_lab.measure.noise import NoiseFloor, blocks_needed
-from kokoro_lab.measure.placebo import Placebo, placebos
-from kokoro_lab.measure.statistics import MARGIN, Comparison
-from kokoro_lab.measure.verdicts import RunVerdicts, counterparts, judge_run
+from kokoro_lab.measure.records.cell import Block, Cell
+from kokoro_lab.measure.statistics.comparison import MARGIN, Comparison
+from kokoro_lab.measure.statistics.noise import NoiseFloor, blocks_needed
+from kokoro_lab.measure.statistics.placebo import Placebo, placebos
+from kokoro_lab.measure.statistics.reruns import attempt_alpha
+from kokoro_lab.measure.statistics.verdicts import CellVerdict, RunVerdicts, counterparts, judge_run
 from kokoro_lab.store import Store
-from kokoro_lab.store.blocks import stored_blocks
+from kokoro_lab.store.blocks import blocks_of
+from kokoro_lab.store.integrity.attempts import Pair, number_attempts
+from kokoro_lab.store.integrity.verdict_states import basis_of
 
 __all__ = ["FIGURES", "conclude", "verdict_rows"]
 
 FIGURES = ("total_ms", "ttfa_ms", "rtf")
-"""What a run is judged by. Each is a table of its own: verdicts are corrected for the comparisons of one figure."""
+"""The figures that are judged. Each is a table of its own: verdicts are corrected for the comparisons of one figure."""
 
 EFFECT = 0.05
-"""What the blocks that are still needed are said for: the effect that a plan of five minutes is to find."""
+"""The effect for which the needed blocks are given: a plan of five minutes should detect it."""
 
 SETTINGS = "settings"
-"""The metric of a placebo: what the session took up, not a time."""
+"""The metric of a setting without effect: the effective settings, not a time."""
 
 
 def conclude(store: Store, run_id: str, cells: Iterable[str]) -> int:
-    """Judge the kept blocks of these cells of a run and keep the verdicts; returns how many rows were written."""
-    return store.keep_verdicts(run_id, verdict_rows(run_id, stored_blocks(store, run_id, cells)))
+    """Judge the stored blocks of these cells of a run and store the verdicts; returns the number of rows written."""
+    wanted = set(cells)
+    rows, samples = (store.rows(name, run_id=run_id) for name in ("cells", "samples"))
+    blocks = blocks_of(store.decoded("cells", rows), store.decoded("samples", samples))
+    blocks = [block for block in blocks if block.cell.id in wanted]
+    if not any(block.result.repeats for block in blocks):
+        return 0
+    basis = basis_of(run_id, {block.cell.id for block in blocks}, rows, samples)
+    pairs = [(base.id, cell.id) for cell, base in counterparts(block.cell for block in blocks).items()]
+    return store.store_verdicts(run_id, verdict_rows(run_id, blocks, basis, number_attempts(store, run_id, pairs)))
 
 
-def verdict_rows(run_id: str, blocks: Sequence[Block]) -> list[dict[str, Any]]:
-    """The rows of table `verdicts` that these blocks of one run support; none without a completed call."""
+def verdict_rows(
+    run_id: str,
+    blocks: Sequence[Block],
+    basis: Mapping[str, Any] | None = None,
+    attempts: Mapping[Pair, int] | None = None,
+) -> list[dict[str, Any]]:
+    """The rows of table `verdicts` that these blocks of one run support; none without a completed call.
+
+    Args:
+        run_id: the run.
+        blocks: all its blocks of the cells that are judged together.
+        basis: what the verdicts are drawn from, of `basis_of`; None for rows that are not stored.
+        attempts: which attempt each comparison is; 1 for those that are not named.
+    """
     if not any(block.result.repeats for block in blocks):
         return []
     shared = {"run_id": run_id, "made_at": datetime.datetime.now(datetime.UTC), "minimum_effect": MARGIN}
-    evidence = _evidence(blocks)
     rows: list[dict[str, Any]] = []
     for figure in FIGURES:
-        rows += _figure_rows(judge_run(blocks, figure), [block.cell for block in blocks])
-    rows += [_placebo_row(found) for found in placebos(blocks)]
-    return [{**shared, **row, "details": {**row["details"], "evidence": evidence}} for row in rows]
+        rows += _figure_rows(blocks, figure, attempts or {})
+    rows += [_placebo_row(placebo) for placebo in placebos(blocks)]
+    return [{**shared, **row, "details": {**row["details"], **(basis or {})}} for row in rows]
 
 
-def _figure_rows(judged: RunVerdicts, cells: Sequence[Cell]) -> Iterable[dict[str, Any]]:
-    for item in judged.cells:
-        yield _comparison_row(judged.figure, item.base, item.cell, item.comparison, {"kind": "cell", "gate": item.gate})
+def _figure_rows(blocks: Sequence[Block], figure: str, attempts: Mapping[Pair, int]) -> Iterable[dict[str, Any]]:
+    numbers = {1, *attempts.values()}
+    judged = {number: judge_run(blocks, figure, alpha=attempt_alpha(number)) for number in numbers}
+    first, cells = judged[1], [block.cell for block in blocks]
+    for place, item in enumerate(first.cells):
+        attempt = attempts.get((item.base.id, item.cell.id), 1)
+        yield _cell_row(judged[attempt].cells[place], figure, attempt)
+    yield from _other_rows(first, cells)
+
+
+def _cell_row(item: CellVerdict, figure: str, attempt: int) -> dict[str, Any]:
+    row = _comparison_row(
+        figure, item.base, item.cell, item.comparison, {"kind": "cell", "gate": item.gate, "attempt": attempt}
+    )
+    if attempt > 1:
+        level = f"{attempt_alpha(attempt):.2%}"
+        row["reason"] = f"Attempt {attempt} of this comparison, judged at a level of {level}: {row['reason']}"
+    return row
+
+
+def _other_rows(judged: RunVerdicts, cells: Sequence[Cell]) -> Iterable[dict[str, Any]]:
     for twin in judged.twins:
         base = counterparts(cells)[twin.cell]
         yield _comparison_row(judged.figure, base, twin.cell, twin.comparison, {"kind": "twin", "sound": twin.sound})
@@ -70,28 +110,28 @@ def _figure_rows(judged: RunVerdicts, cells: Sequence[Cell]) -> Iterable[dict[st
 
 
 def _comparison_row(
-    figure: str, base: Cell, candidate: Cell, found: Comparison, details: dict[str, Any]
+    figure: str, base: Cell, candidate: Cell, comparison: Comparison, details: dict[str, Any]
 ) -> dict[str, Any]:
     return {
         "base_cell": base.id,
         "candidate_cell": candidate.id,
         "metric": figure,
-        "verdict": found.verdict,
-        "ratio": found.ratio,
-        "ratio_low": found.low,
-        "ratio_high": found.high,
-        "p_value": found.p,
-        "margin": found.margin,
-        "pairs": found.pairs,
-        "reason": found.reason,
+        "verdict": comparison.verdict,
+        "ratio": comparison.ratio,
+        "ratio_low": comparison.low,
+        "ratio_high": comparison.high,
+        "p_value": comparison.p,
+        "margin": comparison.margin,
+        "pairs": comparison.pairs,
+        "reason": comparison.reason,
         "details": {
             **details,
-            "confidence": found.confidence,
-            "p_equivalence": found.p_equivalence,
-            "superiority": found.superiority,
-            "comparisons": found.comparisons,
-            "left_out": found.left_out,
-            "by_text": found.by_text,
+            "confidence": comparison.confidence,
+            "p_equivalence": comparison.p_equivalence,
+            "superiority": comparison.superiority,
+            "comparisons": comparison.comparisons,
+            "left_out": comparison.left_out,
+            "by_text": comparison.by_text,
         },
     }
 
@@ -99,7 +139,7 @@ def _comparison_row(
 def _noise_row(figure: str, cell: Cell, text: str, floor: NoiseFloor) -> dict[str, Any]:
     shares = {name: value if math.isfinite(value) else None for name, value in dataclasses.asdict(floor).items()}
     known = shares["floor"] is not None
-    seen = shares["detectable"]
+    smallest = shares["detectable"]
     needed = blocks_needed(floor.sd, EFFECT) if known else None
     return {
         "base_cell": cell.id,
@@ -109,36 +149,34 @@ def _noise_row(figure: str, cell: Cell, text: str, floor: NoiseFloor) -> dict[st
         "margin": MARGIN,
         "pairs": floor.pairs,
         "reason": (
-            f"{text}: chance alone looks like {floor.floor:.1%}; "
-            + (f"an effect of {seen:.1%} would be found" if seen is not None else "too few blocks to find any effect")
-            + (f"; {needed} blocks a cell find one of {EFFECT:.0%}." if needed is not None else ".")
+            f"{text}: differences of {floor.floor:.1%} occur by chance; "
+            + (
+                f"smallest detectable effect {smallest:.1%}"
+                if smallest is not None
+                else "too few blocks to detect any effect"
+            )
+            + (f"; {needed} blocks per cell detect an effect of {EFFECT:.0%}." if needed is not None else ".")
             if known
-            else f"{text}: no cell has two undisturbed blocks, so its noise is unknown."
+            else f"{text}: no cell has two uncontaminated blocks, so its noise is unknown."
         ),
         "details": {"kind": "noise", "text": text, "blocks_needed": needed, **shares},
     }
 
 
-def _placebo_row(found: Placebo) -> dict[str, Any]:
-    here, there = found.levels
+def _placebo_row(placebo: Placebo) -> dict[str, Any]:
+    here, there = placebo.levels
     return {
-        "base_cell": found.cells[0],
-        "candidate_cell": found.cells[1],
+        "base_cell": placebo.cells[0],
+        "candidate_cell": placebo.cells[1],
         "metric": SETTINGS,
         "verdict": "placebo",
         "margin": MARGIN,
         "pairs": 0,
-        "reason": f"{found.factor} at {here} and at {there} came to the same settings and the same graph.",
-        "details": {"kind": "placebo", "factor": found.factor, "levels": [here, there], "digest": found.digest},
+        "reason": f"{placebo.factor} at {here} and at {there} has the same effective settings and graph.",
+        "details": {"kind": "placebo", "factor": placebo.factor, "levels": [here, there], "digest": placebo.digest},
     }
 
 
 def _noise_label(cell: Cell) -> str:
     """The name that `judge_run` gives the noise of this cell's text and state."""
     return (cell.text_preset or cell.text) + ("" if cell.state == "warm" else f", {cell.state}")
-
-
-def _evidence(blocks: Sequence[Block]) -> str:
-    """A digest of which blocks the verdicts rest on."""
-    keys = sorted(block.key for block in blocks)
-    return hashlib.sha256(repr(keys).encode()).hexdigest()[:16]

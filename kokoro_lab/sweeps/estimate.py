@@ -1,8 +1,8 @@
-"""How long a job should take, from past blocks on this machine: what is said before a sweep starts.
+"""Estimated duration of a job, from earlier blocks on this machine, shown before a sweep starts.
 
-The seconds of a block come from the nearest past that there is: the same cell, else cells alike in all that takes
-time, else a line through all blocks of the model over the characters they spoke, else such a line of all variants of
-the whole architecture. With no past run of any the budget is all that is known, and that is said.
+The seconds of a block come from the most similar earlier blocks: of the same cell; otherwise of cells that are equal in
+everything that takes time; otherwise from a line through all blocks of the model over their number of characters;
+otherwise from such a line for all variants of the full architecture. Without any earlier run, the budget is the guess.
 """
 
 from __future__ import annotations
@@ -14,82 +14,83 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kokoro_lab.measure.cell import Cell
-from kokoro_lab.store import Store
+from kokoro_lab.measure.records.cell import Cell
+from kokoro_lab.store import StoreReader
 from kokoro_lab.sweeps.job import Job
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Estimate", "Past", "clock"]
+__all__ = ["DurationHistory", "Estimate", "in_minutes"]
 
 AROUND_S = 12.0
-"""Seconds that a notebook takes beside its blocks (kernel, imports, charts), where no past one tells: 9 to 14 s on the
-two cores that this was written on."""
+"""Seconds that a notebook takes besides its blocks (kernel, imports, charts), without an earlier run: 9 to 14 s were
+measured on two cores."""
 
 TINY = "tiny"
-"""The architecture, and the model, whose times say nothing of others; variants of the whole one are taken as alike."""
+"""The architecture and model whose times are not comparable; all variants of the full architecture count as similar."""
 
 RUN_ONCE = ("cold", "cold-process", "cold-session", "cold-shape")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one notebook should take; "at most" cannot be said, since every cell gets a block whatever the budget."""
+    """The estimated duration of a notebook. It is not a maximum, since every cell gets a block whatever the budget."""
 
     notebook: str
     cells: int
     blocks: int
-    """Blocks still to be measured; the budget may end the notebook before the last of them."""
+    """Blocks to be measured; the budget may end the notebook before the last of them."""
     seconds: float
-    """Of the whole notebook."""
+    """Estimate for the whole notebook."""
     same: int = 0
-    """Cells that were measured on this machine before."""
+    """Cells with earlier blocks on this machine."""
     similar: int = 0
-    """Cells of which only similar ones were."""
+    """Cells of which only similar cells have earlier blocks."""
     cut: bool = False
-    """The budget ends the notebook before its last block."""
+    """Whether the budget ends the notebook before its last block."""
     guessed: bool = False
-    """No past run of this model on this machine."""
+    """Whether there is no earlier run of this model on this machine."""
 
     @property
     def sentence(self) -> str:
-        """`Notebook providers: 12 cells in 34 blocks, about 3 min 0 s (from past runs of all cells)`."""
+        """`Notebook providers: 12 cells in 34 blocks, about 3 min 0 s (from earlier runs of these cells)`."""
         size = f"Notebook {self.notebook}: {_count(self.cells, 'cell')} in {_count(self.blocks, 'block')}"
         if self.guessed:
-            return f"{size}, no past run on this machine: guess from its budget {clock(self.seconds)}"
-        known = [f"past runs of {self.same} of the cells" if self.similar else "past runs of these cells"]
+            return f"{size}, {in_minutes(self.seconds)} by its budget (no earlier run on this machine)"
+        known = [f"earlier runs of {self.same} of the cells" if self.similar else "earlier runs of these cells"]
         known = (known if self.same else []) + ([f"similar cells for {self.similar}"] if self.similar else [])
         limit = " when its budget ends" if self.cut else ""
-        return f"{size}, about {clock(self.seconds)}{limit} (from {' and '.join(known) or 'nothing to measure'})"
+        return f"{size}, about {in_minutes(self.seconds)}{limit} (from {' and '.join(known) or 'nothing to measure'})"
 
 
-class Past:
-    """The blocks that this machine has measured before, by what makes them take as long as they do."""
+class DurationHistory:
+    """Durations of the blocks that this machine has measured, by everything that determines them."""
 
     def __init__(self, cells: pd.DataFrame, notebooks: pd.DataFrame, machine_id: str) -> None:
-        """Of the frames of a store, the rows of one machine."""
+        """From the frames of a store: the rows of one machine."""
         here = cells[cells["machine_id"] == machine_id]
         rows: list[Any] = here.to_dict("records")
-        told = [(Cell.from_dict(row["configuration"]), float(row["wall_s"])) for row in rows]
-        self._same = _medians(told, lambda cell: cell.id)
-        self._similar = _medians(told, _alike)
+        durations = [(Cell.from_dict(row["configuration"]), float(row["wall_s"])) for row in rows]
+        self._same = _medians(durations, lambda cell: cell.id)
+        self._similar = _medians(durations, _alike)
         self._lines = {
-            model: _line([(_work(cell), seconds) for cell, seconds in told if cell.model == model])
-            for model in {cell.model for cell, _ in told}
+            model: _line([(_work(cell), seconds) for cell, seconds in durations if cell.model == model])
+            for model in {cell.model for cell, _ in durations}
         }
-        whole = [(_work(cell), seconds) for (cell, seconds), row in zip(told, rows, strict=True) if _is_whole(row)]
+        whole = [(_work(cell), seconds) for (cell, seconds), row in zip(durations, rows, strict=True) if _is_whole(row)]
         self._whole = _line(whole) if whole else None
         self._around = _around(here, notebooks)
         self._done = {(row["run_id"], row["cell_id"], int(row["block"])): float(row["wall_s"]) for row in rows}
 
     @classmethod
-    def of(cls, store: Store, machine_id: str) -> Past:
-        """The past that a store keeps of this machine."""
+    def of(cls, store: StoreReader, machine_id: str) -> DurationHistory:
+        """The durations in a store for this machine."""
         return cls(store.cells(), store.notebooks(), machine_id)
 
     def block_s(self, cell: Cell) -> tuple[float, bool] | None:
-        """Seconds that a block of this cell should take, and whether this very cell was measured; None: no past."""
+        """Estimated seconds of a block of this cell, and whether they come from this very cell; None: no earlier
+        blocks."""
         if cell.id in self._same:
             return self._same[cell.id], True
         if _alike(cell) in self._similar:
@@ -101,23 +102,23 @@ class Past:
         return max(start + each * _work(cell), cell.load_s), False
 
     def estimate(self, job: Job) -> Estimate:
-        """What is missing of a job: the first block of each cell in any case, further ones while the budget lasts."""
+        """Estimate the missing blocks of a job: the first block of each cell in any case, more as the budget allows."""
         around = self._around.get(job.notebook, AROUND_S)
         first, further, blocks, same, similar = 0.0, 0.0, 0, 0, 0
         spent, guessed = 0.0, False
         planned = job.planned()
         for item in planned:
-            kept = [self._done.get((job.run_id, item.cell.id, number)) for number in range(item.blocks)]
-            spent += sum(seconds for seconds in kept if seconds is not None)
-            missing = kept.count(None)
+            stored = [self._done.get((job.run_id, item.cell.id, number)) for number in range(item.blocks)]
+            spent += sum(seconds for seconds in stored if seconds is not None)
+            missing = stored.count(None)
             blocks += missing
-            found = self.block_s(item.cell)
-            guessed |= found is None
-            if not missing or found is None:
+            estimate = self.block_s(item.cell)
+            guessed |= estimate is None
+            if not missing or estimate is None:
                 continue
-            seconds, known = found
+            seconds, known = estimate
             same, similar = same + known, similar + (not known)
-            began = any(one is not None for one in kept)
+            began = any(block_s is not None for block_s in stored)
             first += 0.0 if began else seconds
             further += seconds * (missing - (not began))
         left = max(0.0, job.budget_s - spent - first)
@@ -126,7 +127,7 @@ class Past:
         return Estimate(job.notebook, len(planned), blocks, seconds, same, similar, further > left, guessed)
 
 
-def clock(seconds: float) -> str:
+def in_minutes(seconds: float) -> str:
     """`45 s`, `3 min 5 s`, `1 h 20 min`."""
     whole = round(seconds)
     if whole < 60:
@@ -141,7 +142,7 @@ def _is_whole(row: Mapping[str, Any]) -> bool:
 
 
 def _alike(cell: Cell) -> Hashable:
-    """What two cells share that should take about as long: threads and settings of the engine may differ."""
+    """The fields that determine the duration of a cell's blocks: threads and engine settings may differ."""
     shape = (cell.delivery, cell.state, cell.arrivals, cell.rate_hz, cell.load_s, cell.clients)
     return (cell.model, cell.text, cell.speed, cell.provider, cell.environment, *shape, _calls(cell))
 
@@ -151,20 +152,20 @@ def _calls(cell: Cell) -> int:
 
 
 def _work(cell: Cell) -> float:
-    """Characters that a block speaks, of an open loop at most those of its arrivals."""
+    """Characters that a block synthesises; in an open loop, those of its expected arrivals."""
     calls = cell.rate_hz * cell.load_s if cell.load_s else _calls(cell)
     return len(cell.text) * calls / cell.speed
 
 
-def _medians(told: list[tuple[Cell, float]], key: Callable[[Cell], Hashable]) -> Mapping[Hashable, float]:
+def _medians(durations: list[tuple[Cell, float]], key: Callable[[Cell], Hashable]) -> Mapping[Hashable, float]:
     groups: dict[Hashable, list[float]] = {}
-    for cell, seconds in told:
+    for cell, seconds in durations:
         groups.setdefault(key(cell), []).append(seconds)
     return {name: statistics.median(values) for name, values in groups.items()}
 
 
 def _line(points: list[tuple[float, float]]) -> tuple[float, float]:
-    """(seconds of an empty block, seconds a character), neither below zero; one kind of block gives a constant."""
+    """(seconds of an empty block, seconds a character), neither below zero; blocks of one size give a constant."""
     work, seconds = np.array(points).T
     if np.ptp(work) == 0:
         return float(np.median(seconds)), 0.0
@@ -175,16 +176,17 @@ def _line(points: list[tuple[float, float]]) -> tuple[float, float]:
 
 
 def _around(cells: pd.DataFrame, notebooks: pd.DataFrame) -> dict[str, float]:
-    """Notebook -> the median of what its executions took beside their blocks; only of those executed once."""
+    """Notebook -> median seconds of its executions besides their blocks; only of notebooks executed once in their
+    run."""
     blocks = cells.groupby(["run_id", "notebook"])["wall_s"].sum().to_dict()
-    found: dict[str, list[float]] = {}
+    overheads: dict[str, list[float]] = {}
     rows: list[Any] = notebooks.to_dict("records")
     attempts = {(row["run_id"], row["notebook"]): int(row["attempt"]) for row in rows}
     for row in rows:
         key = (row["run_id"], row["notebook"])
         if row["status"] == "ok" and attempts[key] == 0 and key in blocks:
-            found.setdefault(row["notebook"], []).append(max(0.0, float(row["wall_s"]) - float(blocks[key])))
-    return {name: statistics.median(values) for name, values in found.items()}
+            overheads.setdefault(row["notebook"], []).append(max(0.0, float(row["wall_s"]) - float(blocks[key])))
+    return {name: statistics.median(values) for name, values in overheads.items()}
 
 
 def _count(number: int, what: str) -> str:

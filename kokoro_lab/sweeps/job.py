@@ -1,95 +1,137 @@
-"""A job: what one notebook is asked to measure in one run. It crosses from the command line to the notebook as JSON.
+"""A job: the measurements of one notebook in one run. The command line passes it to the notebook as JSON.
 
-A job holds groups; a group is a cross product of factor levels. All groups together give the cells, each of them
-once: a combination that two groups name belongs to the first.
+A job has groups; a group is a cross product of factor levels. All groups together give the cells, each of them once: a
+combination in two groups belongs to the first.
 """
 
 from __future__ import annotations
 
 import datetime
+import functools
 import itertools
+import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import typing
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from types import GenericAlias
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, field_validator
 
 from kokoro_lab.errors import KokoroLabError, PlanError
-from kokoro_lab.measure.cell import Arrivals, Cell, Delivery, State
-from kokoro_lab.measure.verdicts import with_twins
+from kokoro_lab.field_checks import Range, hints
+from kokoro_lab.files.documents import listed, read_json, validated
+from kokoro_lab.measure.records.cell import Cell
+from kokoro_lab.measure.statistics.verdicts import with_twins
 from kokoro_lab.models.catalog import default_model
 from kokoro_lab.runtime.providers import parse
-from kokoro_lab.store.places import results
-from kokoro_lab.sweeps.texts import preset_names, preset_text
+from kokoro_lab.store.layout import RUN_ID, results
+from kokoro_lab.sweeps.preset_texts import preset_names, preset_text
+from kokoro_lab.units import LONGEST_S
 
-__all__ = ["RUN_ID", "Group", "Job", "PlannedCell", "Sampling", "mistakes", "named_model", "open_job", "own_model"]
+__all__ = [
+    "MOST_CELLS",
+    "Group",
+    "Job",
+    "PlannedCell",
+    "Retries",
+    "SamplingCounts",
+    "Seconds",
+    "cells_within",
+    "named_model",
+    "open_job",
+    "own_model",
+]
 
-RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
-"""A run id names a folder and a partition."""
+OF_THE_JOB = frozenset({"text_preset", "repeats", "warmup_cap", "reference"})
+"""Fields of a cell that are not factors: a job or a group sets them, or they follow from other fields."""
 
-FACTORS = (
-    *("provider", "provider_options", "intra_op_threads", "graph_level", "engine_settings", "environment"),
-    *("delivery", "arrivals", "rate_hz", "load_s", "clients", "state", "voice", "speed", "lang", "seed"),
-    *("replica", "text", "model"),
-)
-"""Fields of a group that are crossed; cells are planned in this order, the last one varying fastest."""
+FASTEST = ("voice", "speed", "lang", "seed", "replica", "text", "model")
+"""Factors that vary fastest, in this order, the last of them fastest of all."""
+
+FACTORS = tuple(item.name for item in fields(Cell) if item.name not in {*OF_THE_JOB, *FASTEST}) + FASTEST
+"""Fields of a cell that a group crosses; cells are planned in this order."""
 
 DEFAULT_BLOCKS = 2
-"""A round and its mirror image: the least with which a linear drift cancels."""
+"""The fewest with which the noise between blocks is known."""
 DEFAULT_REPEATS = 3
 DEFAULT_WARMUP_CAP = 5
 
 
-def _listed(value: Any) -> Any:
+MOST_CELLS = 2_000
+"""Cells of a plan: with the fewest blocks they take hours, and planning them takes seconds."""
+MOST_BLOCKS = 100_000
+"""Blocks of a notebook: at a second each they take more than a day."""
+LONGEST_LEVEL = 1_000  # characters of a factor's level: a name, or the path of a file
+
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
+"""A time limit."""
+Retries = Annotated[int, Field(ge=0, le=100)]
+
+
+def _levels_of(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-Levels = BeforeValidator(_listed)
+Levels = BeforeValidator(_levels_of)
 """A single level may be written without brackets."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _JobModel(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Sampling(_Strict):
-    """How often things are measured; where a value is left out, that of the level above holds."""
+class SamplingCounts(_JobModel):
+    """Numbers of blocks and calls; a missing value is taken from the level above."""
 
     blocks: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Fresh processes a cell."""
+    """Fresh processes per cell."""
     repeats: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Timed calls a block; a cold block has one."""
+    """Timed calls per block; a cold block has a single call."""
     warmup_cap: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Most warm-up calls of a warm block."""
 
 
-class Group(Sampling):
-    """A cross product of factor levels."""
+def _level_type(hint: Any) -> Any:
+    """The type of one level of a factor, from the hint of the cell's field, with ranges in pydantic's form."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:  # a tuple of pairs, which a plan writes as a mapping
+        return GenericAlias(dict, typing.get_args(arguments[0]))
+    if origin is Annotated:
+        within: Range = arguments[1]
+        least = Field(gt=within.least) if within.above else Field(ge=within.least)
+        return Annotated[arguments[0], least, Field(le=None if math.isinf(within.most) else within.most)]
+    if hint is int:  # of 64 bits in the tables
+        return Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    return Annotated[str, Field(max_length=LONGEST_LEVEL)] if hint is str else hint
 
-    text: Annotated[list[str], Levels, Field(min_length=1)]
-    """Names of texts in data/texts/."""
-    provider: Annotated[list[str], Levels, Field(min_length=1)] = ["cpu"]
-    provider_options: Annotated[list[dict[str, str]], Levels, Field(min_length=1)] = [{}]
-    intra_op_threads: Annotated[list[Annotated[int, Field(ge=0)]], Levels, Field(min_length=1)] = [0]
-    graph_level: Annotated[list[str], Levels, Field(min_length=1)] = ["all"]
-    engine_settings: Annotated[list[dict[str, str | bool | int | float]], Levels, Field(min_length=1)] = [{}]
-    """Other fields of EngineConfig."""
-    environment: Annotated[list[str], Levels, Field(min_length=1)] = [""]
-    delivery: Annotated[list[Delivery], Levels, Field(min_length=1)] = ["whole"]
-    arrivals: Annotated[list[Arrivals], Levels, Field(min_length=1)] = [""]
-    rate_hz: Annotated[list[Annotated[float, Field(ge=0)]], Levels, Field(min_length=1)] = [0.0]
-    load_s: Annotated[list[Annotated[float, Field(ge=0)]], Levels, Field(min_length=1)] = [0.0]
-    clients: Annotated[list[Annotated[int, Field(ge=1)]], Levels, Field(min_length=1)] = [1]
-    state: Annotated[list[State], Levels, Field(min_length=1)] = ["warm"]
-    model: Annotated[list[str], Levels, Field(min_length=1)] | None = None
-    """Left out: the model of the whole job."""
-    voice: Annotated[list[str], Levels, Field(min_length=1)] = ["af_heart"]
-    speed: Annotated[list[Annotated[float, Field(gt=0)]], Levels, Field(min_length=1)] = [1.0]
-    lang: Annotated[list[str], Levels, Field(min_length=1)] = ["en-us"]
-    seed: Annotated[list[int], Levels, Field(min_length=1)] = [0]
-    replica: Annotated[list[Annotated[int, Field(ge=0)]], Levels, Field(min_length=1)] = [0]
+
+def _level_fields() -> dict[str, Any]:
+    """Factor -> type and default of its levels in a group, from the field of the cell."""
+    levels: dict[str, Any] = {}
+    for item in fields(Cell):
+        if item.name in FACTORS:
+            kind: Any = GenericAlias(list, (_level_type(hints(Cell)[item.name]),))
+            usual = {} if item.default == () else item.default
+            default = ... if item.default is MISSING else [usual]
+            levels[item.name] = (Annotated[kind, Levels, Field(min_length=1)], default)
+    levels["model"] = (levels["model"][0] | None, None)  # by default, the model of the whole job
+    return levels
+
+
+if TYPE_CHECKING:
+    _Levels = SamplingCounts
+else:
+    _Levels = create_model("_Levels", __base__=SamplingCounts, **_level_fields())
+
+
+class Group(_Levels):
+    """A cross product of factor levels: each factor is a field of a cell, with a list of levels or a single level.
+
+    `text` names texts in data/texts/, `engine_settings` other fields of EngineConfig.
+    """
 
     @field_validator("provider")
     @classmethod
@@ -101,8 +143,13 @@ class Group(Sampling):
     def _known_texts(cls, names: list[str]) -> list[str]:
         unknown = sorted(set(names) - set(preset_names()))
         if unknown:
-            raise ValueError(f"there is no text called {', '.join(unknown)}: there are {', '.join(preset_names())}")
+            raise ValueError(f"unknown text {', '.join(unknown)}, choose from {', '.join(preset_names())}")
         return names
+
+    @property
+    def size(self) -> int:
+        """Number of combinations, counted without making them."""
+        return math.prod(len(getattr(self, name) or [None]) for name in FACTORS)
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Factor levels of each cell, as keyword arguments of `Cell` without model, text and sampling."""
@@ -113,46 +160,42 @@ class Group(Sampling):
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell, and how many blocks it gets."""
+    """A cell and its number of blocks."""
 
     cell: Cell
     blocks: int
 
 
-class Job(Sampling):
-    """What one notebook measures in one run; raises PlanError through `read` and `cells`, listing every mistake."""
+class Job(SamplingCounts):
+    """The measurements of one notebook in one run; `read` and `planned` raise PlanError, which lists every mistake."""
 
     run_id: Annotated[str, Field(pattern=RUN_ID)]
     notebook: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     plan: str = ""
     groups: Annotated[list[Group], Field(min_length=1)]
     model: str = "default"
-    budget_s: Annotated[float, Field(gt=0)]
-    """Seconds for the measuring, all blocks of the notebook in the run together."""
+    budget_s: Seconds
+    """Seconds for all blocks of the notebook in the run together."""
     order_seed: int = 0
     """Seed of the order in which cells are measured."""
-    retries: Annotated[int, Field(ge=0)] = 1
+    retries: Retries = 1
     """How often a contaminated block is measured again."""
     twins: bool = False
     """Whether the reference cells of the shortest and the longest text are measured twice, as A/A pairs."""
     adaptive: bool = False
-    """Whether the measuring may end before its blocks and its budget do: when every comparison is decided."""
+    """Whether the measurement ends early, as soon as every comparison is decided."""
     results: Path
-    """The results folder: tables and runs are in it."""
+    """The results folder, which has the tables and runs."""
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
         """A job from its JSON file.
 
         Raises:
-            PlanError: the file cannot be read, or holds mistakes.
+            PlanError: the file cannot be read, or has mistakes.
         """
-        try:
-            return cls.model_validate_json(Path(path).read_bytes())
-        except OSError as error:
-            raise PlanError(f"The job file {path} cannot be read: {error.strerror or error}.") from error
-        except ValidationError as error:
-            raise PlanError(f"The job file {path} is malformed: {'; '.join(mistakes(error))}.") from error
+        document = read_json(Path(path), what="job file", error=PlanError, advice="give another file")
+        return validated(cls, document, what=f"job file {path}", error=PlanError)
 
     def planned(self) -> list[PlannedCell]:
         """The cells, each once, with exactly one reference cell for each group that is gated together.
@@ -160,20 +203,24 @@ class Job(Sampling):
         The reference of a text is its first warm cell on the CPU, or, where there is none, its first on the CPU.
 
         Raises:
-            PlanError: factor levels that make no cell, or a text without a cell that others can be compared with.
+            PlanError: invalid factor levels, or a text without a cell on the CPU as a reference.
         """
-        found: dict[str, PlannedCell] = {}
+        cells_within(self.groups, f"notebook {self.notebook}")
+        cells_by_id: dict[str, PlannedCell] = {}
         wrong: list[str] = []
+        text_of = functools.cache(preset_text)  # reads a file
         for group in self.groups:
             for levels in group.combinations():
                 try:
-                    cell = self._cell(group, levels)
+                    cell = self._cell(group, levels, text_of(levels["text"]))
                 except (KokoroLabError, ValueError) as error:
                     wrong.append(str(error).rstrip("."))
                     continue
                 blocks = group.blocks or self.blocks or DEFAULT_BLOCKS
-                found.setdefault(cell.id, PlannedCell(cell, blocks))
-        cells = [planned.cell for planned in found.values()]
+                cells_by_id.setdefault(cell.id, PlannedCell(cell, blocks))
+        if (blocks := sum(planned.blocks for planned in cells_by_id.values())) > MOST_BLOCKS:
+            wrong.append(f"{blocks:,} blocks are more than {MOST_BLOCKS:,}, use fewer blocks or levels")
+        cells = [planned.cell for planned in cells_by_id.values()]
         references: dict[object, str] = {}
         for key in dict.fromkeys(cell.gate_key for cell in cells):
             on_cpu = [cell for cell in cells if cell.gate_key == key and cell.provider == "cpu"]
@@ -181,18 +228,18 @@ class Job(Sampling):
             if on_cpu:
                 references[key] = on_cpu[0].id
             else:
-                wrong.append(f"text {key[0][:40]!r} needs one cell on the CPU, which the others are compared with")
+                wrong.append(f"text {key[0][:40]!r} needs one cell on the CPU, with which the others are compared")
         if wrong:
-            raise PlanError(f"Notebook {self.notebook} cannot be planned: {'; '.join(dict.fromkeys(wrong))}.")
+            raise PlanError(f"notebook {self.notebook} cannot be planned: {listed(wrong)}")
         marked = [
             PlannedCell(
                 replace(planned.cell, reference=references[planned.cell.gate_key] == planned.cell.id), planned.blocks
             )
-            for planned in found.values()
+            for planned in cells_by_id.values()
         ]
         return marked + _twins(marked) if self.twins else marked
 
-    def _cell(self, group: Group, levels: dict[str, Any]) -> Cell:
+    def _cell(self, group: Group, levels: dict[str, Any], text: str) -> Cell:
         preset = levels.pop("text")
         options = parse(levels["provider"], levels.pop("provider_options")).options
         return Cell(
@@ -201,7 +248,7 @@ class Job(Sampling):
                 "model": levels["model"] or self.model,
                 "provider_options": tuple(options.items()),
                 "engine_settings": tuple(levels["engine_settings"].items()),
-                "text": preset_text(preset),
+                "text": text,
                 "text_preset": preset,
                 "repeats": group.repeats or self.repeats or DEFAULT_REPEATS,
                 "warmup_cap": group.warmup_cap or self.warmup_cap or DEFAULT_WARMUP_CAP,
@@ -210,17 +257,19 @@ class Job(Sampling):
 
 
 def open_job(path: str, *, notebook: str, **defaults: Any) -> Job:
-    """The job that a notebook was given, or, with none, one of its own from `defaults` (fields of `Job`).
+    """The job file of a notebook or, without one, a job from `defaults` (fields of `Job`).
 
-    A job of its own is a run of its own, and takes the model that KOKORO_MODEL names, if any.
+    A job from the defaults is a run of its own, and uses the model that KOKORO_MODEL names, if any.
 
     Raises:
-        PlanError: mistakes in either, or a job that is meant for another notebook; all of them are listed.
+        PlanError: mistakes in either, or a job for another notebook; all mistakes are listed.
     """
     if path:
         job = Job.read(path)
         if job.notebook != notebook:
-            raise PlanError(f"The job file {path} is for notebook {job.notebook}, and this is {notebook}.")
+            raise PlanError(
+                f"the job file {path} is for notebook {job.notebook}, but this is {notebook}; use it with that notebook"
+            )
     else:
         own = {
             "run_id": f"lab-{notebook}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}",
@@ -229,42 +278,39 @@ def open_job(path: str, *, notebook: str, **defaults: Any) -> Job:
             "model": own_model(),
             "results": results().root,
         }
-        try:
-            job = Job.model_validate({**own, **defaults})
-        except ValidationError as error:
-            raise PlanError(f"The notebook's own job is malformed: {'; '.join(mistakes(error))}.") from error
+        job = validated(Job, {**own, **defaults}, what="the notebook's own job", error=PlanError)
     job.planned()
     return job
 
 
 def own_model() -> str:
-    """The model of a notebook that was given no job: the one that KOKORO_MODEL names, else the default one."""
+    """The model of a notebook without a job file: the model that KOKORO_MODEL names, otherwise the default model."""
     return named_model(os.environ.get("KOKORO_MODEL") or "default")
 
 
 def named_model(name: str) -> str:
-    """The model that "default" stands for here and now, so that a run says what it measured; other names unchanged."""
+    """The current model behind the name "default", so that a run names what it measured; other names unchanged."""
     return default_model() if name == "default" else name
 
 
-def mistakes(error: ValidationError) -> list[str]:
-    """Every mistake that pydantic found, each with where it is."""
-    found = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"]) or "the whole file"
-        found.append(f"{where}: {item['msg'].removeprefix('Value error, ')}")
-    return found
+def cells_within(groups: Iterable[Group], what: str) -> None:
+    """Refuse groups of more than MOST_CELLS combinations, before any of them is made."""
+    if (cells := sum(group.size for group in groups)) > MOST_CELLS:
+        raise PlanError(
+            f"{what} has {cells:,} combinations of factor levels, more than {MOST_CELLS:,}; "
+            "remove levels, or make several plans"
+        )
 
 
 def _twins(planned: list[PlannedCell]) -> list[PlannedCell]:
-    """The A/A twins that these cells lack, each with as many blocks as the cell it repeats."""
+    """The missing A/A twins of these cells, each with as many blocks as the cell it repeats."""
     blocks = {item.cell: item.blocks for item in planned}
     added = with_twins([item.cell for item in planned])[len(planned) :]
     return [PlannedCell(twin, blocks[replace(twin, replica=0, reference=True)]) for twin in added]
 
 
 def _checked(check: Any) -> Any:
-    """Turn an error of ours into one that pydantic collects with the others."""
+    """Convert our errors to ValueError, which pydantic collects."""
     try:
         return check()
     except KokoroLabError as error:

@@ -1,12 +1,12 @@
-"""Execute a notebook with papermill, in a process of its own that ends when we do.
+"""Execute a notebook with papermill, in a process of its own that ends when its parent does.
 
-    parent (command line)  --job file-->  child: papermill  -->  kernel: the notebook asks sweeps.run  -->  workers
+    parent (command line)  --job file-->  child: papermill  -->  kernel: the notebook calls sweeps.run -->  workers
            ^                                                         |
-           +---------------- progress file, read while we sleep -----+
+           +----------- progress file, read while we sleep ----------+
 
-The child holds the read end of a pipe that the parent never writes to. It closes when the parent lets go, or dies in
-any way, kill -9 included: the child then interrupts the kernel, which ends its worker, and papermill keeps the
-half-executed notebook. papermill changes the working directory of its whole process: one more reason for a process a
+The child holds the read end of a pipe to which the parent never writes. The pipe closes when the parent closes it or
+dies, even by kill -9: the child then interrupts the kernel, which ends its worker, and papermill saves the partly
+executed notebook. papermill changes the working directory of its whole process: another reason for a process per
 notebook.
 """
 
@@ -23,32 +23,38 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import psutil
 
-from kokoro_lab.errors import PlanError
-from kokoro_lab.store import Store
-from kokoro_lab.store.places import Results, notebook_file
+from kokoro_lab.errors import KokoroLabError, PlanError, StoreError
+from kokoro_lab.files.documents import read_json
+from kokoro_lab.files.reading import reason
+from kokoro_lab.files.writing import ADVICE, remedy, write_text
+from kokoro_lab.paths import home
+from kokoro_lab.process.signals import ENDING
+from kokoro_lab.store import NotebookRun, Store
+from kokoro_lab.store.layout import Results, notebook_file
 from kokoro_lab.sweeps.job import Job
+from kokoro_lab.sweeps.notebook_reading import read_notebook
 from kokoro_lab.sweeps.progress import Listener, ProgressFile
 from kokoro_lab.sweeps.run import progress_path
 
-__all__ = ["Execution", "Paths", "execute"]
+__all__ = ["NotebookExecution", "NotebookFiles", "execute"]
 
-Status = Literal["ok", "error", "interrupted"]
+ExecutionStatus = Literal["ok", "error", "interrupted"]
 
-_INTERRUPTED: tuple[Status, str] = ("interrupted", "Interrupted.")
+_INTERRUPTED: tuple[ExecutionStatus, str] = ("interrupted", "interrupted")
 
-LOOK_S = 0.25
-"""How long the parent sleeps between looks at the progress file: reading it takes well under a millisecond."""
+POLL_S = 0.25
+"""Seconds between two reads of the progress file, each of which takes well under a millisecond."""
 
 GRACE_S = 15.0
-"""How long an interrupted notebook has to end by itself."""
+"""Seconds that an interrupted notebook has to exit by itself."""
 
 
 @dataclass(frozen=True)
-class Paths:
+class NotebookFiles:
     """Files of one notebook in its run's folder."""
 
     folder: Path
@@ -56,99 +62,107 @@ class Paths:
 
     @property
     def job(self) -> Path:
-        """What the notebook is asked to do."""
+        """The notebook's job."""
         return self.folder / f"{self.notebook}.job.json"
 
     @property
     def executed(self) -> Path:
-        """The notebook with its outputs; half-executed when it failed."""
+        """The notebook with its outputs; partly executed when it failed."""
         return self.folder / f"{self.notebook}.ipynb"
 
     @property
     def outcome(self) -> Path:
-        """How the child says it ended."""
+        """The outcome that the child reports."""
         return self.folder / f"{self.notebook}.outcome.json"
 
     @property
     def log(self) -> Path:
-        """What papermill and the kernel wrote to their standard streams."""
+        """The standard output and error of papermill and the kernel."""
         return self.folder / f"{self.notebook}.log"
 
 
 @dataclass(frozen=True)
-class Execution:
+class NotebookExecution:
     """How the execution of one notebook ended."""
 
     notebook: str
-    status: Status
+    status: ExecutionStatus
     error: str
     """One sentence; empty when the status is "ok"."""
     executed: Path
     seconds: float
 
 
-def execute(job: Job, progress: Listener | None = None) -> Execution:
-    """Execute the job's notebook and keep a row that says how it ended.
+def execute(job: Job, progress: Listener | None = None) -> NotebookExecution:
+    """Execute the job's notebook and store a row with its outcome.
 
-    A KeyboardInterrupt ends the notebook, keeps its row, and goes on up.
+    A KeyboardInterrupt ends the notebook, stores its row, and is raised again.
 
     Raises:
-        PlanError: there is no such notebook.
-        StoreError: the row could not be kept.
+        PlanError: the notebook does not exist, or cannot be executed.
+        StoreError: the row could not be stored.
     """
     if not notebook_file(job.notebook).is_file():
-        raise PlanError(f"There is no notebooks/{job.notebook}.ipynb.")
+        raise PlanError(f"notebooks/{job.notebook}.ipynb does not exist; choose another notebook")
+    read_notebook(notebook_file(job.notebook))
     results = Results(job.results)
-    paths = Paths(results.run(job.run_id), job.notebook)
-    paths.folder.mkdir(parents=True, exist_ok=True)
-    paths.job.write_text(job.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    paths = NotebookFiles(results.inside(results.run(job.run_id)), job.notebook)
+    write_text(paths.job, job.model_dump_json(indent=2) + "\n")
     paths.outcome.unlink(missing_ok=True)
     started_at, began = datetime.datetime.now(datetime.UTC), time.monotonic()
-    interrupted = False
+    interrupted: KeyboardInterrupt | None = None
+    code = 0
     try:
         code = _run_child(paths, ProgressFile(progress_path(job)), progress)
-    except KeyboardInterrupt:
-        interrupted, code = True, -signal.SIGINT
-    status, error = _INTERRUPTED if interrupted else _outcome(paths, code)
-    execution = Execution(job.notebook, status, error, paths.executed, time.monotonic() - began)
+    except KeyboardInterrupt as interruption:
+        interrupted = interruption
+    status, error = _INTERRUPTED if interrupted is not None else _outcome(paths, code)
+    execution = NotebookExecution(job.notebook, status, error, paths.executed, time.monotonic() - began)
     Store(results.tables).append_notebook(
-        run_id=job.run_id,
-        notebook=job.notebook,
-        plan=job.plan,
-        status=status,
-        error=error,
-        executed=paths.executed.relative_to(results.root).as_posix(),
-        started_at=started_at.isoformat(),
-        wall_s=execution.seconds,
+        NotebookRun(
+            run_id=job.run_id,
+            notebook=job.notebook,
+            plan=job.plan,
+            status=status,
+            error=error,
+            executed=paths.executed.relative_to(results.root).as_posix(),
+            started_at=started_at,
+            wall_s=execution.seconds,
+        )
     )
-    if interrupted:
-        raise KeyboardInterrupt
+    if interrupted is not None:
+        raise interrupted
     return execution
 
 
-def _run_child(paths: Paths, file: ProgressFile, progress: Listener | None) -> int:
+def _run_child(paths: NotebookFiles, file: ProgressFile, progress: Listener | None) -> int:
     file.skip()
-    with paths.log.open("w", encoding="utf-8") as log:
+    try:
+        log = paths.log.open("w", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {paths.log}: {reason(error)}; {remedy(error, ADVICE)}") from error
+    with log:
         child = subprocess.Popen(
             [sys.executable, "-m", "kokoro_lab.sweeps.notebooks", str(paths.folder), paths.notebook],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
+            env={**os.environ, "KOKORO_LAB_HOME": str(home())},  # papermill changes the working directory
             start_new_session=True,
         )
     try:
         while (code := child.poll()) is None:
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
             for event in file.new():
                 if progress is not None:
                     progress(event)
         return code
     finally:
-        _let_go(child)
+        _release(child)
 
 
-def _let_go(child: subprocess.Popen[bytes]) -> None:
-    """Close the pipe, which ends the child if it still runs, and see that it is gone."""
+def _release(child: subprocess.Popen[bytes]) -> None:
+    """Close the pipe, which ends the child if it is still running, and wait for its exit."""
     with contextlib.suppress(OSError):
         if child.stdin is not None:
             child.stdin.close()
@@ -160,23 +174,28 @@ def _let_go(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _outcome(paths: Paths, code: int) -> tuple[Status, str]:
+def _outcome(paths: NotebookFiles, code: int) -> tuple[ExecutionStatus, str]:
     try:
-        outcome = json.loads(paths.outcome.read_text(encoding="utf-8"))
-        return outcome["status"], outcome["error"]
-    except FileNotFoundError:
-        return "error", f"The process that executed the notebook ended with {code}; see {paths.log}."
+        outcome = read_json(paths.outcome, what="outcome of a notebook")
+    except KokoroLabError:  # missing, or half-written by a process that was killed
+        outcome = None
+    if isinstance(outcome, dict) and outcome.get("status") in get_args(ExecutionStatus):
+        return outcome["status"], str(outcome.get("error", ""))
+    return "error", f"the process of the notebook exited with code {code}; see {paths.log}"
 
 
 def _child(folder: str, notebook: str) -> int:
     """Execute one notebook; runs in the child process."""
-    paths = Paths(Path(folder), notebook)
+    paths = NotebookFiles(Path(folder), notebook)
     interrupted = threading.Event()
     threading.Thread(target=_watch_parent, args=(interrupted,), daemon=True).start()
+    threading.Thread(target=_end_kernel, args=(interrupted,), daemon=True).start()
+    for number in ENDING:  # papermill itself would save nothing, and leave the kernel behind
+        signal.signal(number, lambda *_: interrupted.set())
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    status: Status = "ok"
+    status: ExecutionStatus = "ok"
     error = ""
     try:
         papermill.execute_notebook(
@@ -192,17 +211,20 @@ def _child(folder: str, notebook: str) -> int:
         status, error = "error", f"{type(failure).__name__}: {failure}"
     if interrupted.is_set():
         status, error = _INTERRUPTED
-    part = paths.outcome.with_suffix(".part")
-    part.write_text(json.dumps({"status": status, "error": error}), encoding="utf-8")
-    part.replace(paths.outcome)
+    write_text(paths.outcome, json.dumps({"status": status, "error": error}), durable=False)
     return 0 if status == "ok" else 1
 
 
 def _watch_parent(interrupted: threading.Event) -> None:
-    """Sleep until the pipe from the parent closes; then interrupt the kernel, and in the end kill what is left."""
+    """Sleep until the pipe from the parent closes."""
     with contextlib.suppress(OSError):
         os.read(sys.stdin.fileno(), 1)
     interrupted.set()
+
+
+def _end_kernel(interrupted: threading.Event) -> None:
+    """Sleep until interrupted; then interrupt the kernel, and finally kill any remaining processes."""
+    interrupted.wait()
     me = psutil.Process()
     deadline = time.monotonic() + GRACE_S
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""A sweep plan: YAML that names notebooks and what each is to measure, and the jobs it becomes.
+"""A sweep plan: YAML that names notebooks and what each measures, and the jobs made from it.
 
     name: quick
     about: one sentence for whoever chooses a plan
@@ -12,141 +12,143 @@
           - {text: [short, medium], intra_op_threads: [1, 2]}
           - {text: short, state: cold, blocks: 4}
 
-With `adaptive: true` a notebook's measuring ends when its comparisons are decided, with `twins: true` it measures A/A
-pairs at its shortest and longest text; either may also be said of one notebook.
+With `adaptive: true` a notebook's measurement ends when its comparisons are decided, with `twins: true` it measures A/A
+pairs at its shortest and longest text; both may also be set for a single notebook.
 
-A group is a cross product; its fields are those of `job.Group`. Blocks, repeats and warmup_cap hold for what is
-below them. A notebook without a budget of its own gets an equal share of what the others leave.
+A plan has at most 2,000 combinations of factor levels (`job.MOST_CELLS`), and a name is given once in each mapping.
+
+A group is a cross product; its fields are those of `job.Group`. Blocks, repeats and warmup_cap apply to everything
+below them. A notebook without a budget of its own gets an equal share of the rest.
 """
 
 from __future__ import annotations
 
 import datetime
+import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kokoro_lab.errors import PlanError
+from kokoro_lab.files.documents import listed, read_model, validated
 from kokoro_lab.paths import data_folder
-from kokoro_lab.store.places import notebook_file
-from kokoro_lab.sweeps.job import RUN_ID, Group, Job, Sampling, mistakes, named_model
+from kokoro_lab.store.layout import RUN_ID, notebook_file
+from kokoro_lab.sweeps.job import Group, Job, Retries, SamplingCounts, Seconds, cells_within, named_model
 
-__all__ = ["PLANS", "NotebookPlan", "Plan", "load_plan", "new_run_id"]
-
-PLANS = data_folder() / "sweeps"
+__all__ = ["NotebookPlan", "Plan", "load_plan", "new_run_id", "plans_folder"]
 
 
-class NotebookPlan(Sampling):
+LONGEST_NAME = 64
+"""Characters of a plan's name: with the time, it names runs."""
+
+
+class NotebookPlan(SamplingCounts):
     """One notebook and its part of the plan."""
 
     notebook: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     groups: Annotated[list[Group], Field(min_length=1)]
-    budget_s: Annotated[float, Field(gt=0)] | None = None
-    retries: Annotated[int, Field(ge=0)] = 1
+    budget_s: Seconds | None = None
+    retries: Retries = 1
     twins: bool | None = None
-    """As in `Plan`; left out: what the plan says."""
+    """As in `Plan`, which sets the default."""
     adaptive: bool | None = None
 
 
 class Plan(BaseModel):
     """A whole sweep."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    name: Annotated[str, Field(pattern=RUN_ID)]
+    name: Annotated[str, Field(pattern=RUN_ID, max_length=LONGEST_NAME)]
     about: str = ""
-    budget_s: Annotated[float, Field(gt=0)]
+    budget_s: Seconds
     seed: int = 0
     model: str = "default"
     twins: bool = False
     """Measure the reference cells of each notebook's shortest and longest text twice, as A/A pairs."""
     adaptive: bool = False
-    """End each notebook's measuring when its comparisons are decided; blocks and budget are then upper limits."""
+    """End each notebook's measurement when its comparisons are decided; blocks and budget are then upper limits."""
     notebooks: Annotated[list[NotebookPlan], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         names = [part.notebook for part in self.notebooks]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        wrong = [f"notebook {name} is there twice" for name in twice]
-        wrong += [f"there is no notebooks/{name}.ipynb" for name in names if not notebook_file(name).is_file()]
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        wrong = [f"notebook {name} is listed twice" for name in twice]
+        wrong += [f"notebooks/{name}.ipynb does not exist" for name in names if not notebook_file(name).is_file()]
         own = sum(part.budget_s or 0.0 for part in self.notebooks)
         shared = [part for part in self.notebooks if part.budget_s is None]
         if own > self.budget_s or (shared and own >= self.budget_s):
-            wrong.append(f"the notebooks' own budgets take {own:g} s of {self.budget_s:g} s")
+            wrong.append(f"the notebooks' own budgets take {own:g} s of {self.budget_s:g} s, reduce them")
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise ValueError(listed(wrong))
         return self
 
     def jobs(self, run_id: str, results: Path) -> list[Job]:
-        """One job a notebook, in the order of the plan.
+        """One job per notebook, in the order of the plan.
 
         Raises:
-            PlanError: factor levels that make no cell, or a text without a reference cell; all of them are listed.
+            PlanError: too many combinations, invalid factor levels, or a text without a reference cell; all of them
+                are listed.
         """
+        cells_within([group for part in self.notebooks for group in part.groups], f"plan {self.name}")
         shared = [part for part in self.notebooks if part.budget_s is None]
         left = self.budget_s - sum(part.budget_s or 0.0 for part in self.notebooks)
         jobs, wrong = [], []
         for part in self.notebooks:
-            job = Job(
-                run_id=run_id,
-                plan=self.name,
-                model=named_model(self.model),
-                results=results,
-                order_seed=self.seed,
-                notebook=part.notebook,
-                groups=part.groups,
-                retries=part.retries,
-                twins=self.twins if part.twins is None else part.twins,
-                adaptive=self.adaptive if part.adaptive is None else part.adaptive,
-                blocks=part.blocks,
-                repeats=part.repeats,
-                warmup_cap=part.warmup_cap,
-                budget_s=part.budget_s or left / len(shared),
-            )
+            values = {
+                "run_id": run_id,
+                "plan": self.name,
+                "model": named_model(self.model),
+                "results": results,
+                "order_seed": self.seed,
+                "notebook": part.notebook,
+                "groups": part.groups,
+                "retries": part.retries,
+                "twins": self.twins if part.twins is None else part.twins,
+                "adaptive": self.adaptive if part.adaptive is None else part.adaptive,
+                "blocks": part.blocks,
+                "repeats": part.repeats,
+                "warmup_cap": part.warmup_cap,
+                "budget_s": part.budget_s or left / len(shared),
+            }
+            job = validated(Job, values, what=f"plan {self.name}", error=PlanError)
             try:
                 job.planned()
             except PlanError as error:
                 wrong.append(error.message)
             jobs.append(job)
         if wrong:
-            raise PlanError(" ".join(wrong))
+            raise PlanError(listed(wrong))
         return jobs
 
 
+def plans_folder() -> Path:
+    """The folder of the plans that can be named without a path."""
+    return data_folder() / "sweeps"
+
+
 def load_plan(path: str | Path) -> Plan:
-    """Read and check a plan: a path, or the name of one in data/sweeps/.
+    """Read and check a plan: a path, or the name of a plan in data/sweeps/.
 
     Raises:
-        PlanError: the file cannot be read, or holds mistakes; all of them are listed, each with where it is.
+        PlanError: the file cannot be read, or has mistakes; all of them are listed, each with its place.
     """
-    path = _plan_file(path)
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        words = " ".join(str(error).split())
-        raise PlanError(f"The plan {path} cannot be read: {words}.") from error
-    try:
-        return Plan.model_validate(document)
-    except ValidationError as error:
-        found = mistakes(error)
-        count = "a mistake" if len(found) == 1 else f"{len(found)} mistakes"
-        raise PlanError(f"The plan {path} has {count}: {'; '.join(found)}.") from error
+    return read_model(_plan_file(path), Plan, what="plan", error=PlanError)
 
 
 def new_run_id(plan: Plan) -> str:
-    """Plan and UTC time to the second: sorts by time within a plan."""
+    """Plan name and UTC time to the second, which sorts by time within a plan."""
     return f"{plan.name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
 
 
 def _plan_file(path: str | Path) -> Path:
     given = Path(path)
-    named = PLANS / f"{given}.yaml"
-    if not given.exists() and len(given.parts) == 1 and not given.suffix and named.exists():
-        return named
-    if not given.exists():
-        known = ", ".join(sorted(plan.stem for plan in PLANS.glob("*.yaml")))
-        raise PlanError(f"There is no plan {given}: give a path, or one of {known or 'none'} in data/sweeps/.")
-    return given
+    names = sorted(plan.stem for plan in plans_folder().glob("*.yaml"))
+    if os.path.lexists(given):
+        return given
+    if str(given) in names:
+        return plans_folder() / f"{given}.yaml"
+    raise PlanError(f"unknown plan {given}; give a path, or one of {', '.join(names) or 'none'} in data/sweeps/")

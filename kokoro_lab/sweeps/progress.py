@@ -1,17 +1,21 @@
-"""How far a run is, from the notebook that measures to the terminal that waits: one JSON line an event in a file.
+"""Progress of a run, from the measuring notebook to the waiting terminal: one JSON line per event in a file.
 
-A file, since the notebook's process must not depend on who listens, and a reader that comes later sees what went
-before.
+It is a file so that the notebook's process does not depend on readers, and a later reader sees earlier events.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kokoro_lab.measure.cell import Cell
+from kokoro_lab.errors import StoreError
+from kokoro_lab.files.reading import reason
+from kokoro_lab.files.writing import ADVICE, remedy
+from kokoro_lab.measure.records.cell import Cell
 from kokoro_lab.sweeps.job import FACTORS, PlannedCell
 
 __all__ = ["Listener", "Progress", "ProgressFile", "cell_label", "varied"]
@@ -22,10 +26,10 @@ class Progress:
     """One event of a run."""
 
     kind: str
-    """start, finished, retry, budget, enough: as `measure.sampling` has them; plan before the first of them, needed
-    with the blocks that an adaptive run still takes, and spent after its last block when it is not decided."""
+    """start, finished, retry, budget, enough: those of `measure.sampling.sampler`; plan before the first of them,
+    needed with the blocks that an adaptive run still needs, and spent after its last block when it is not decided."""
     done: int
-    """Blocks that are kept."""
+    """Blocks that are stored."""
     total: int
     """Blocks that are planned."""
     message: str = ""
@@ -37,13 +41,13 @@ LABELLED = (
     *("graph_level", "environment", "delivery", "arrivals", "rate_hz", "load_s", "clients"),
     *("voice", "speed", "lang", "seed", "replica"),
 )
-"""Fields of a cell that its label names when they are not at their default."""
+"""Fields of a cell that its label names when they differ from their default."""
 
 Listener = Callable[[Progress], None]
 
 
 class ProgressFile:
-    """Writes events to a file, and reads those that are new."""
+    """Writes events to a file, and reads new events from it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,16 +55,24 @@ class ProgressFile:
 
     def write(self, event: Progress) -> None:
         """Append one event; a reader sees it at once."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(event), ensure_ascii=False) + "\n")
+        line = json.dumps(asdict(event), ensure_ascii=False) + "\n"
+        length = None
+        try:
+            with self.path.open("ab") as file:
+                length = file.tell()
+                file.write(line.encode("utf-8"))
+        except OSError as error:
+            if length is not None:  # no half line, to which the next event would be added
+                os.truncate(self.path, length)
+            raise StoreError(f"cannot write {self.path}: {reason(error)}; {remedy(error, ADVICE)}") from error
 
     def skip(self) -> None:
-        """Leave out what is there already, of an earlier attempt."""
+        """Skip the existing events, which are from an earlier attempt."""
         if self.path.exists():
             self._read_to = self.path.stat().st_size
 
     def new(self) -> Iterator[Progress]:
-        """Events since the last call; half-written lines wait for the next."""
+        """Events since the last call; incomplete lines are left for the next."""
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
@@ -69,11 +81,12 @@ class ProgressFile:
                 if not line.endswith(b"\n"):
                     return
                 self._read_to += len(line)
-                yield Progress(**json.loads(line))
+                with contextlib.suppress(TypeError, ValueError, RecursionError):  # a damaged line tells nothing
+                    yield Progress(**json.loads(line))
 
 
 def cell_label(cell: Cell) -> str:
-    """A cell in a few words, without what is at its default: "short, cpu, 2 threads, cold"."""
+    """A short description of a cell, without fields at their default: "short, cpu, 2 threads, cold"."""
     defaults = Cell(model=cell.model, text="")
     words = [cell.text_preset or f"{len(cell.text)} characters", cell.provider]
     words += [f"{key}={value}" for key, value in cell.provider_options]
@@ -88,16 +101,17 @@ def cell_label(cell: Cell) -> str:
 
 
 def varied(planned: Sequence[PlannedCell]) -> dict[str, str]:
-    """The factors in which cells differ, with their levels in order: `{"text": "short, long"}`; text in any case."""
-    found = {}
+    """The factors in which cells differ, with their levels in order: `{"text": "short, long"}`; always including
+    text."""
+    factors = {}
     for name in ("text_preset", *[factor for factor in FACTORS if factor not in ("text", "replica")]):
         levels = list(dict.fromkeys(_level(getattr(item.cell, name)) for item in planned))
         if len(levels) > 1 or name == "text_preset":
-            found[name.removesuffix("_preset").replace("_", " ")] = ", ".join(levels)
-    return found
+            factors[name.removesuffix("_preset").replace("_", " ")] = ", ".join(levels)
+    return factors
 
 
 def _level(value: object) -> str:
     if isinstance(value, tuple):
-        return " and ".join(f"{key}={one}" for key, one in value) or "none"
+        return " and ".join(f"{key}={setting}" for key, setting in value) or "none"
     return str(value) or "none"

@@ -1,7 +1,6 @@
-"""Measure one job: its cells through sampling into the store, one commit a block; at its end, the verdicts.
+"""Measure a job: sample its cells into the store, one commit per block, and conclude with the verdicts.
 
-Called in the notebook's process, which only asks and waits; the timing is done in the worker processes that
-sampling starts.
+This runs in the notebook's process, which only waits; the timing is done in the worker processes that sampling starts.
 """
 
 from __future__ import annotations
@@ -10,62 +9,69 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, cast
 
-from kokoro_lab.errors import KokoroLabError
-from kokoro_lab.measure import fingerprint
-from kokoro_lab.measure.adaptive import Evidence
-from kokoro_lab.measure.cell import Block, ModelReading
-from kokoro_lab.measure.launch import WORKER_COMMAND
-from kokoro_lab.measure.sampling import Event, owed, sample
+from kokoro_lab.errors import KokoroLabError, PlanError
+from kokoro_lab.files.writing import make_folder
+from kokoro_lab.measure.machine import fingerprint
+from kokoro_lab.measure.records.cell import Block, Cell, ModelReading
+from kokoro_lab.measure.records.identity import PARTS
+from kokoro_lab.measure.sampling.expected_bytes import expected_parts
+from kokoro_lab.measure.sampling.launch import WORKER_COMMAND
+from kokoro_lab.measure.sampling.sampler import Event, Resume, SamplingPolicy, sample
+from kokoro_lab.measure.sampling.stopping_rule import StoppingRule
+from kokoro_lab.measure.statistics.same_bytes import SameBytes, scopes
 from kokoro_lab.models.catalog import resolve
+from kokoro_lab.process.signals import interruptible
+from kokoro_lab.runtime.trial.first_opening import ensure_harmless
 from kokoro_lab.store import RunRecord, Store
 from kokoro_lab.store.blocks import stored_blocks
-from kokoro_lab.store.places import Results
+from kokoro_lab.store.layout import Results
 from kokoro_lab.sweeps.conclude import conclude
 from kokoro_lab.sweeps.job import Job, PlannedCell
 from kokoro_lab.sweeps.progress import Listener, Progress, ProgressFile, cell_label
 
-__all__ = ["Ended", "RunSummary", "measure", "progress_path"]
+__all__ = ["Ending", "RunSummary", "measure", "progress_path", "refuse_other_bytes"]
 
-Ended = Literal["complete", "budget", "decided"]
-"""How the measuring ended: with the last block of the plan, with its seconds, or since every comparison is decided."""
+Ending = Literal["complete", "budget", "decided"]
+"""Why the measurement ended: plan complete, budget spent, or every comparison decided."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What came of one call of `measure`."""
+    """The result of a call of `measure`."""
 
     run_id: str
     planned: int
-    """Blocks that the job plans."""
-    kept: int
-    """Blocks of the job that are in the store now; retries do not count."""
+    """Blocks of the job's plan."""
+    stored: int
+    """Planned blocks that are now in the store, without retries."""
     measured: int
-    """Blocks that this call measured, retries too."""
+    """Blocks that this call measured, including retries."""
     statuses: dict[str, int] = field(default_factory=dict)
-    """Status -> blocks, of those that this call measured."""
+    """Status -> number of blocks that this call measured."""
     stopped: str = ""
-    """Why the plan was not measured to its end (the budget, or enough evidence); empty when it was."""
-    ended: Ended = "complete"
+    """Why the plan was not measured completely (budget spent, or comparisons decided); empty when it was."""
+    ended: Ending = "complete"
     verdicts: int = 0
-    """Rows that this call wrote to the table of verdicts; none when nothing new is to be said."""
+    """Rows that this call wrote to the table of verdicts; 0 when nothing is new."""
     seconds: float = 0.0
 
     @property
     def sentence(self) -> str:
-        """What happened, in words."""
+        """A summary in one sentence."""
         blocks = "block" if self.measured == 1 else "blocks"
-        words = f"Measured {self.measured} {blocks} in {self.seconds:.0f} s; {self.kept} of {self.planned} are kept"
+        words = f"Measured {self.measured} {blocks} in {self.seconds:.0f} s; {self.stored} of {self.planned} are stored"
         failed = [f"{count} {status}" for status, count in sorted(self.statuses.items()) if status != "ok"]
-        return words + (f" ({', '.join(failed)})" if failed else "") + (f". {self.stopped}" if self.stopped else ".")
+        return words + (f" ({', '.join(failed)})" if failed else "") + (f"; {self.stopped}." if self.stopped else ".")
 
 
 def progress_path(job: Job) -> Path:
-    """Where `measure` writes the job's progress, and the command line reads it."""
+    """The file where `measure` writes the job's progress and the command line reads it."""
     return Results(job.results).run(job.run_id) / f"{job.notebook}.progress.jsonl"
 
 
@@ -76,116 +82,228 @@ def measure(
     worker_command: Sequence[str] = WORKER_COMMAND,
     lock: Path | None = None,
 ) -> RunSummary:
-    """Measure what is missing of a job, and keep every block the moment it is finished.
+    """Measure the missing blocks of a job, and store every block as soon as it is finished.
 
-    A block that fails is kept with its error and the run goes on; one that was contaminated is measured again, also
-    when the run was interrupted before that could be done. The budget counts all blocks of the job that the run
-    has, so that a resumed run does not get it twice; every cell gets one block, whatever the budget says.
+    A failed block is stored with its error and the run continues; another call measures it once more. A contaminated
+    block is measured again, even when the run was interrupted before that. The budget covers all blocks of the job in
+    the run, so that a resumed run does not get it twice; every cell gets one block, whatever the budget.
 
     Raises:
-        PlanError: the job's cells cannot be planned.
+        PlanError: the job's cells cannot be planned, the run was imported, or it has measured other bytes than would
+            be measured now.
         BusyError: another run is measuring on this machine.
-        StoreError: a block could not be kept.
+        StoreError: a block could not be stored.
     """
     began = time.monotonic()
-    planned = job.planned()
-    folder = Results(job.results).run(job.run_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    store = Store(Results(job.results).tables)
-    tell = _teller(job, progress)
-    record = _record(job, store, planned, folder)
-    keys = {(item.cell.id, number) for item in planned for number in range(item.blocks)}
-    mine = {item.cell.id for item in planned}
-    done = {key for key in store.done(job.run_id) if key[0] in mine}
-    contaminated = {key for key in store.contaminated(job.run_id) if key[0] in mine}
-    tell(Progress("plan", len(keys & done), len(keys)))
-
-    measured: list[Block] = []
-    evidence = Evidence(stored_blocks(store, job.run_id, mine)) if job.adaptive else None
-    ended: Ended = "complete"
-    stopped = ""
-
-    def on_event(event: Event) -> None:
-        nonlocal ended, stopped
-        words = f"{cell_label(event.cell)}: {event.message}" if event.cell else event.message
-        if event.kind == "budget":
-            ended = "budget"
-            words += " The comparisons are not all decided." if evidence else ""
-        elif event.kind == "enough":
-            ended = "decided"
-            words = f"Decided within the budget: {words}"
-        if ended != "complete":
-            stopped = stopped or words
-        if event.kind != "finished":
-            tell(Progress(event.kind, len(keys & done), len(keys), words))
-
-    def enough(rounds: int) -> str | None:
-        reason = evidence.enough(rounds) if evidence else None
-        if evidence and reason is None and (words := evidence.outlook(rounds)):
-            tell(Progress("needed", len(keys & done), len(keys), words))
-        return reason
-
-    if not keys <= done or owed(done, contaminated, job.retries):
-        source = sample(
-            [item.cell for item in planned],
-            blocks={item.cell.id: item.blocks for item in planned},
-            seed=job.order_seed,
-            run_dir=folder,
-            done=done,
-            contaminated=contaminated,
-            budget_s=max(0.0, job.budget_s - _spent_s(store, job.run_id, mine)),
-            on_event=on_event,
-            enough=enough if evidence else None,
-            retries=job.retries,
-            worker_command=worker_command,
-            lock=lock,
-        )
-        # Closed at once when anything goes wrong: it holds the machine's lock for as long as it lives.
-        with contextlib.closing(cast("Generator[Block]", source)):
-            for block in map(_sound, source):
-                store.append_block(record, block)
-                done.add(block.key)
-                measured.append(block)
-                if evidence:
-                    evidence.add(block)
-                words = cell_label(block.cell) + (f": {block.result.error}" if block.result.error else "")
-                tell(Progress("finished", len(keys & done), len(keys), words, block.result.status))
-        store.compact(job.run_id)
-        if evidence and ended == "complete":
-            stopped = "Every block of the plan is measured; the comparisons are not all decided."
-            tell(Progress("spent", len(keys & done), len(keys), stopped))
+    plan = _plan(job)
+    if plan.outstanding:
+        plan = plan.continued()
+    execution = _Execution(plan, _progress_writer(job, progress))
+    execution.tell("plan")
+    if plan.outstanding:
+        with interruptible():  # else SIGTERM would end this process without ending the worker
+            execution.run(worker_command, lock)
     return RunSummary(
         run_id=job.run_id,
-        planned=len(keys),
-        kept=len(keys & done),
-        measured=len(measured),
-        statuses=dict(Counter(block.result.status for block in measured)),
-        stopped=stopped,
-        ended=ended,
-        verdicts=conclude(store, job.run_id, mine),
+        planned=len(plan.keys),
+        stored=execution.stored,
+        measured=len(execution.measured),
+        statuses=dict(Counter(block.result.status for block in execution.measured)),
+        stopped=execution.stopped,
+        ended=execution.ended,
+        verdicts=conclude(plan.store, job.run_id, plan.cell_ids),
         seconds=time.monotonic() - began,
     )
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """The blocks of a job, and which of them the store has."""
+
+    job: Job
+    store: Store
+    record: RunRecord
+    cells: tuple[PlannedCell, ...]
+    resume: Resume
+
+    @cached_property
+    def cell_ids(self) -> frozenset[str]:
+        return frozenset(item.cell.id for item in self.cells)
+
+    @cached_property
+    def keys(self) -> frozenset[tuple[str, int]]:
+        """(cell id, block) of every planned block."""
+        return frozenset((item.cell.id, number) for item in self.cells for number in range(item.blocks))
+
+    def label(self, cell: Cell) -> str:
+        """The cell in a few words, with its model where the plan has several."""
+        several = len({item.cell.model for item in self.cells}) > 1
+        return f"{cell.model}, {cell_label(cell)}" if several else cell_label(cell)
+
+    @property
+    def outstanding(self) -> bool:
+        """Whether blocks of the plan, or further attempts at contaminated or failed ones, are still to be measured."""
+        return bool(self.keys.difference(self.resume.done) or self.resume.owed(self.job.retries))
+
+    def continued(self) -> _Plan:
+        """The plan with the run's blocks, of any notebook, which define what it measures.
+
+        Raises PlanError if they have measured other bytes than the cells of the plan would measure now.
+        """
+        earlier = [block for block in stored_blocks(self.store, self.job.run_id) if block.result.repeats]
+        refuse_other_bytes(self.job, earlier, PARTS)
+        return replace(self, resume=replace(self.resume, measured=earlier))
+
+    def policy(self, worker_command: Sequence[str], lock: Path | None) -> SamplingPolicy:
+        """The sampler's policy; the budget is reduced by the time of earlier calls."""
+        return SamplingPolicy(
+            blocks={item.cell.id: item.blocks for item in self.cells},
+            seed=self.job.order_seed,
+            budget_s=max(0.0, self.job.budget_s - _spent_s(self.store, self.job.run_id, self.cell_ids)),
+            retries=self.job.retries,
+            worker_command=worker_command,
+            lock=lock,
+        )
+
+
+def _plan(job: Job) -> _Plan:
+    """The job's cells, the run's folder and machine, and the stored blocks of the run."""
+    cells = tuple(job.planned())
+    places = Results(job.results)
+    folder = places.inside(places.run(job.run_id))
+    store = Store(places.tables)
+    if store.origin(job.run_id) is not None:
+        raise PlanError(f"run {job.run_id!r} was imported and cannot be measured further; give another run id")
+    make_folder(folder)
+    ids = {item.cell.id for item in cells}
+    return _Plan(
+        job=job,
+        store=store,
+        record=_record(job, store, cells, folder),
+        cells=cells,
+        resume=Resume(
+            done=frozenset(key for key in store.done(job.run_id) if key[0] in ids),
+            contaminated=frozenset(key for key in store.contaminated(job.run_id) if key[0] in ids),
+            failed=frozenset(key for key in store.failed(job.run_id) if key[0] in ids),
+        ),
+    )
+
+
+def refuse_other_bytes(job: Job, earlier: Sequence[Block], parts: Collection[str]) -> None:
+    """Raise PlanError if these blocks of the job's run have measured other bytes, in these parts of the identity, than
+    its cells would measure now, or if they do not say what they measured."""
+    if not earlier:
+        return
+    if any(block.result.identity is None for block in earlier):
+        raise PlanError(
+            f"run {job.run_id!r} has blocks of an earlier version, which did not record what they measured "
+            "(unverified); give another run id"
+        )
+    known, wrong = SameBytes(earlier), dict[str, None]()
+    for cell in {scopes(item.cell): item.cell for item in job.planned()}.values():
+        names = {"model": f"model {cell.model!r}", "voice": f"voice {cell.voice!r}"}
+        found = known.differing(cell, expected_parts(cell))
+        wrong |= dict.fromkeys(names.get(part, part) for part in found if part in parts)
+    if wrong:
+        raise PlanError(
+            f"run {job.run_id!r} has measured other bytes than would be measured now: {', '.join(wrong)}; "
+            "give another run id, or put the former files back"
+        )
+
+
+class _Execution:
+    """A plan during measurement: every block is stored and reported to the listener."""
+
+    def __init__(self, plan: _Plan, listener: Listener) -> None:
+        self.measured: list[Block] = []
+        self.ended: Ending = "complete"
+        self.stopped = ""
+        self._plan = plan
+        self._listener = listener
+        self._done = set(plan.resume.done)
+        self._rule: StoppingRule | None = None
+        if plan.job.adaptive:
+            self._rule = StoppingRule(stored_blocks(plan.store, plan.job.run_id, plan.cell_ids))
+
+    @property
+    def stored(self) -> int:
+        """Blocks of the plan that are in the store."""
+        return len(self._plan.keys & self._done)
+
+    def tell(self, kind: str, message: str = "", status: str = "") -> None:
+        """Report progress."""
+        self._listener(Progress(kind, self.stored, len(self._plan.keys), message, status))
+
+    def run(self, worker_command: Sequence[str], lock: Path | None) -> None:
+        """Measure and store what is outstanding."""
+        plan = self._plan
+        source = sample(
+            [item.cell for item in plan.cells],
+            plan.policy(worker_command, lock),
+            run_dir=Path(plan.record.run_dir),
+            resume=plan.resume,
+            on_event=self._on_event,
+            enough=self._enough if self._rule else None,
+        )
+        # Closed at once when anything goes wrong: it holds the machine's lock for as long as it lives.
+        with contextlib.closing(cast("Generator[Block]", source)):
+            for block in map(_sound, source):
+                self._keep(block)
+        plan.store.compact(plan.job.run_id)
+        if self._rule and self.ended == "complete":
+            self.stopped = "all blocks of the plan are measured, but not all comparisons are decided"
+            self.tell("spent", self.stopped)
+
+    def _keep(self, block: Block) -> None:
+        self._plan.store.append_block(self._plan.record, block)
+        self._done.add(block.key)
+        self.measured.append(block)
+        if self._rule:
+            self._rule.add(block)
+        words = self._plan.label(block.cell) + (f": {block.result.error}" if block.result.error else "")
+        self.tell("finished", words, block.result.status)
+
+    def _on_event(self, event: Event) -> None:
+        words = f"{self._plan.label(event.cell)}: {event.message}" if event.cell else event.message
+        if event.kind == "budget":
+            self.ended = "budget"
+            words += "; not all comparisons are decided" if self._rule else ""
+        elif event.kind == "enough":
+            self.ended = "decided"
+            words = f"decided within the budget: {words}"
+        if self.ended != "complete":
+            self.stopped = self.stopped or words
+        if event.kind != "finished":
+            self.tell(event.kind, words)
+
+    def _enough(self, rounds: int) -> str | None:
+        if self._rule is None:
+            return None
+        reason = self._rule.enough(rounds)
+        if reason is None and (words := self._rule.outlook(rounds)):
+            self.tell("needed", words)
+        return reason
+
+
 def _sound(block: Block) -> Block:
-    """The block as it is, or as a failed one when a figure in it is not a number: such a row is no measurement."""
+    """The block unchanged, or as a failed block when one of its figures is not a number."""
     for repeat in block.result.repeats:
         for name, value in repeat.as_dict().items():
             if isinstance(value, float) and not math.isfinite(value):
-                error = f"The worker gave {value} as {name} of repeat {repeat.repeat}, which is not a number."
+                error = f"the worker returned {value} as {name} of repeat {repeat.repeat}, which is not a finite number"
                 return replace(block, result=replace(block.result, status="error", error=error, repeats=()))
     return block
 
 
-def _teller(job: Job, progress: Listener | None) -> Callable[[Progress], None]:
+def _progress_writer(job: Job, progress: Listener | None) -> Listener:
     file = ProgressFile(progress_path(job))
 
-    def tell(event: Progress) -> None:
+    def report(event: Progress) -> None:
         file.write(event)
         if progress is not None:
             progress(event)
 
-    return tell
+    return report
 
 
 def _record(job: Job, store: Store, planned: Sequence[PlannedCell], folder: Path) -> RunRecord:
@@ -205,11 +323,13 @@ def _record(job: Job, store: Store, planned: Sequence[PlannedCell], folder: Path
 
 
 def _model(name: str) -> ModelReading | None:
-    """What a model name stands for, built now if need be, so that no block pays for it; None when there is none."""
+    """The model of a name, built or tried now if necessary, so that no block includes that time; None for an unknown
+    name."""
     try:
         file = resolve(name)
+        ensure_harmless(file)
     except KokoroLabError:
-        return None  # each block of it fails with that error, and is kept
+        return None  # each of its blocks fails with that error and is stored
     return ModelReading(
         name=file.name,
         sha256=file.sha256,
@@ -220,6 +340,6 @@ def _model(name: str) -> ModelReading | None:
 
 
 def _spent_s(store: Store, run_id: str, cells: Collection[str]) -> float:
-    """Seconds that the run's kept blocks of these cells took."""
+    """Seconds that the run's stored blocks of these cells took."""
     rows = store.cells(run_id)
     return float(rows.loc[rows["cell_id"].isin(list(cells)), "wall_s"].sum())

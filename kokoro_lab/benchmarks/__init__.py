@@ -1,0 +1,1 @@
+"""Benchmarks: contestants and targets, measured by the same instrument as sweeps."""

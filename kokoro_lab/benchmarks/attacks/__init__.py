@@ -1,0 +1,1 @@
+"""Attacks on the instrument: each tries to make it say something false, and the self-test tells what it said."""

@@ -1,0 +1,1 @@
+"""Inside the measured process: warm-up, timed calls, load generation and simulated playback."""

@@ -1,0 +1,1 @@
+"""The limits of the machine: its peak rates, and the number of operations that a model executes."""

@@ -1,0 +1,1 @@
+"""Other engines and other onnxruntime builds: their environments, files and adapters."""

@@ -1,0 +1,1 @@
+"""Sampling: which block is measured next, each in a fresh process, until the comparisons are decided."""

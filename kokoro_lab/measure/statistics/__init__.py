@@ -1,0 +1,1 @@
+"""Statistics: the only code that computes intervals, tests and verdicts."""
