@@ -1,46 +1,98 @@
-"""How commands talk: messages on standard error, results on standard output, as a table or as one JSON document."""
+"""Output of the commands: messages on standard error; results on standard output, as a table or one JSON document."""
 
 from __future__ import annotations
 
 import datetime
+import importlib
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-__all__ = ["ReaderGoneError", "json_text", "notice", "print_json", "print_markdown", "print_table", "sentence"]
+import typer
+
+from kokoro_lab.errors import KokoroLabError
+from kokoro_lab.files.reading import reason
+from kokoro_lab.process.streams import silence, tell
+
+__all__ = [
+    "FORWARDED",
+    "Json",
+    "ReaderGoneError",
+    "finite",
+    "forward",
+    "json_text",
+    "notice",
+    "print_json",
+    "print_markdown",
+    "print_table",
+    "sentence",
+]
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output.")]
+"""The option `--json` of a command."""
+
+FORWARDED: dict[str, Any] = {
+    "hidden": True,
+    "add_help_option": False,
+    "context_settings": {"ignore_unknown_options": True, "allow_extra_args": True},
+}
+"""Options of a command that is an earlier spelling of another one and passes its arguments on; see `forward`."""
+
+
+SHOWN_CHARACTERS = 200
+_LONG = re.compile(r"\S{1000,}")
+"""Longer than the names of files; what else is that long was given as one."""
 
 
 class ReaderGoneError(Exception):
-    """Whoever read standard output has enough. Not a BrokenPipeError: typer would end the process on that."""
+    """The reader of standard output has closed it. Not a BrokenPipeError: typer would end the process on that."""
+
+
+def forward(module: str, command: str, context: typer.Context) -> None:
+    """Import a module and run a command of its group `app` with the arguments of an earlier spelling."""
+    group = typer.main.get_group(importlib.import_module(module).app)
+    code = group.commands[command].main(list(context.args), prog_name=context.command_path, standalone_mode=False)
+    if isinstance(code, int) and code:
+        raise typer.Exit(code)
 
 
 def notice(message: str) -> None:
-    """One line for whoever watches, on standard error."""
-    print(sentence(message), file=sys.stderr, flush=True)
+    """Print one message as a line on standard error."""
+    tell(sentence(message))
+
+
+def finite(value: float) -> float:
+    """The value of an option, unless it is NaN or infinite, which no range excludes; a callback of typer's."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number.")
+    return value
 
 
 def sentence(message: str) -> str:
-    """A message as one sentence on one line: a capital in front, a full stop behind."""
-    words = " ".join(message.split())
+    """A message as one sentence on one line, with a capital first letter and a full stop."""
+    words = _LONG.sub(lambda long: f"{long[0][:SHOWN_CHARACTERS]}...", " ".join(message.split()))
+    words = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in words)
     if not words:
         return words
     return words[0].upper() + words[1:] + ("" if words[-1] in ".!?:" else ".")
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """One JSON document on standard output; what has no value is null, times are ISO 8601."""
+    """Print one JSON document to standard output; missing values are null, times are ISO 8601."""
     _out(json_text(document) + "\n")
 
 
 def json_text(document: Mapping[str, Any]) -> str:
-    """What `print_json` prints, for a file."""
+    """The text that `print_json` prints, for a file."""
     return json.dumps(_plain(document), ensure_ascii=False, indent=2)
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: str | None = None) -> None:
-    """Some columns of rows as a table on standard output; numbers to the right."""
+    """Print some columns of rows as a table to standard output; numbers are aligned right."""
     from rich.console import Console
     from rich.table import Table
 
@@ -50,7 +102,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, ti
         table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*[_cell(row.get(name)) for name in columns])
-    # A pipe has no width: give the table what it needs, so that nothing is cut.
+    # A pipe has no width: make the table wide enough that nothing is cut.
     console = Console(width=None if sys.stdout.isatty() else 240, markup=False, highlight=False)
     with console.capture() as drawn:
         console.print(table)
@@ -60,7 +112,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, ti
 def print_markdown(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: str, notes: Sequence[str] = ()
 ) -> None:
-    """Some columns of rows as a Markdown table on standard output, for a comment in a code review."""
+    """Print some columns of rows as a Markdown table to standard output, for a comment in a code review."""
 
     def line(cells: Sequence[str]) -> str:
         escaped = (" ".join(cell.replace("|", "\\|").split()) for cell in cells)
@@ -76,6 +128,9 @@ def _out(text: str) -> None:
         print(text, end="", flush=True)
     except BrokenPipeError:
         raise ReaderGoneError from None
+    except OSError as error:
+        silence(sys.stdout)
+        raise KokoroLabError(f"cannot write to standard output: {reason(error)}; free some space") from error
 
 
 def _cell(value: Any) -> str:
@@ -92,7 +147,7 @@ def _cell(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON has it: NumPy and pandas scalars unwrapped, not-a-number and not-a-time as None."""
+    """The value with JSON's types: NumPy and pandas scalars unwrapped, NaN and NaT as None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -1,4 +1,4 @@
-"""`kokoro-lab doctor`: what is there and what is not, without changing anything."""
+"""`kokoro-lab doctor`: check the installation and report missing components, without changing anything."""
 
 from __future__ import annotations
 
@@ -13,170 +13,175 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from kokoro_lab.commands.console import print_json, print_table
-from kokoro_lab.errors import KokoroLabError
+import psutil
 
-__all__ = ["Finding", "doctor", "findings"]
+from kokoro_lab.commands.console import print_json, print_table
+from kokoro_lab.engine.config import EngineConfig
+from kokoro_lab.engine.model_selection import choose_model
+from kokoro_lab.errors import KokoroLabError, VoiceError
+from kokoro_lab.kernels.library import facts
+from kokoro_lab.measure.machine.interference import snapshot
+from kokoro_lab.measure.machine.pagecache import COLD, made_cold
+from kokoro_lab.models.catalog import default_model, installed, installed_names, models_folder, resolve
+from kokoro_lab.models.voices import load_voice, voice_names, voices_folder
+from kokoro_lab.paths import home, results_folder
+from kokoro_lab.runtime.preoptimized import find
+from kokoro_lab.runtime.providers import available
+from kokoro_lab.runtime.tuning_record import read_tuned
+from kokoro_lab.text.english import SPACY_MODEL, tagger_in_use
+from kokoro_lab.text.espeak import espeak
+from kokoro_lab.text.phonemize import phonemizer_for
+
+__all__ = ["Finding", "doctor", "findings", "python_is_supported"]
 
 State = Literal["ok", "missing", "limited"]
 
 WORKING_SPACE_GB = 2.0
-"""The stand-in takes 0.33 GB and is written beside its final place; tables, audio and reports of some runs the rest."""
+"""Room for the stand-in (0.33 GB), and for the tables, audio and reports of some runs."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The state of one component."""
 
     what: str
     state: State
-    """ok; missing: something cannot work; limited: it works with less."""
+    """ok; missing: something cannot work; limited: it works, with a restriction."""
     detail: str
 
 
 def doctor(*, as_json: bool) -> bool:
-    """Print the findings; False when something that everything needs is missing."""
-    found = list(findings())
+    """Print the findings; False when a required component is missing."""
+    checks = list(findings())
     if as_json:
-        print_json({"checks": [asdict(finding) for finding in found]})
+        print_json({"checks": [asdict(finding) for finding in checks]})
     else:
-        print_table([asdict(finding) for finding in found], ("what", "state", "detail"))
-    return not any(finding.state == "missing" for finding in found)
+        print_table([asdict(finding) for finding in checks], ("what", "state", "detail"))
+    return not any(finding.state == "missing" for finding in checks)
 
 
 def findings() -> Iterator[Finding]:
-    """Look at everything, one after the other; what fails to be looked at is missing, with the reason."""
-    for what, look in _CHECKS.items():
+    """Check every component in turn; a check that fails reports the component as missing, with the reason."""
+    for what, check in _CHECKS.items():
         try:
-            state, detail = look()
+            state, detail = check()
         except (KokoroLabError, ImportError, OSError) as error:
             state, detail = "missing", str(error)
         yield Finding(what, state, detail)
 
 
-Look = tuple[State, str]
+CheckResult = tuple[State, str]
 
 
-def _python() -> Look:
-    supported = (3, 11) <= sys.version_info < (3, 13)
+def python_is_supported(version: tuple[int, int]) -> bool:
+    """Whether every dependency supports this major and minor version of Python; pyproject.toml has the same range."""
+    return (3, 11) <= version < (3, 13)
+
+
+def _python() -> CheckResult:
+    supported = python_is_supported(sys.version_info[:2])
     return "ok" if supported else "limited", f"{platform.python_version()}" + (
         "" if supported else ", needs 3.11 or 3.12"
     )
 
 
-def _onnxruntime() -> Look:
+def _onnxruntime() -> CheckResult:
     import onnxruntime
-
-    from kokoro_lab.runtime.providers import available
 
     return "ok", f"{onnxruntime.__version__} with {', '.join(available())}"
 
 
-def _model() -> Look:
-    from kokoro_lab.models.catalog import default_model, installed, models_folder
-
+def _model() -> CheckResult:
     default = default_model()
     for file in installed():
         if file.name == default:
             size = f"{file.bytes / 1e6:.0f} MB, SHA-256 {file.sha256[:12]}"
             return "ok", f"{default}: weights {file.weights}, architecture {file.architecture}, {size}"
-    return "limited", f"{default} is not in {models_folder()} yet: it is built on first use, in about 10 s"
+    return "limited", f"{default} is not in {models_folder()} yet; it is built on first use, in about 10 s"
 
 
-def _weights() -> Look:
-    from kokoro_lab.models.catalog import default_model
-
+def _weights() -> CheckResult:
     if default_model() == "stand-in":
-        return "limited", "stand-in: times are those of Kokoro-82M, the speech cannot be understood"
+        return "limited", "stand-in: it is as fast as Kokoro-82M, but its output is not intelligible speech"
     return "ok", "published"
 
 
-def _voices() -> Look:
-    from kokoro_lab.models.voices import load_voice, voice_names, voices_folder
-
-    kinds = [load_voice(name).weights for name in voice_names()]
+def _voices() -> CheckResult:
+    kinds: list[str] = []
+    unreadable: list[str] = []
+    for name in voice_names():
+        try:
+            kinds.append(load_voice(name).weights)
+        except VoiceError as error:
+            unreadable.append(error.message)
     real = sum(kind != "stand-in" for kind in kinds)
-    detail = f"{len(kinds)} voices, {real} of them with weights from {voices_folder()}"
-    return "ok" if real else "limited", detail
+    detail = f"{len(kinds)} voices, {real} of them with real weights, from {voices_folder()}"
+    if unreadable:
+        detail += f"; {len(unreadable)} cannot be read: {unreadable[0]}"
+    return "ok" if real and not unreadable else "limited", detail
 
 
-def _misaki() -> Look:
+def _misaki() -> CheckResult:
     if importlib.util.find_spec("misaki") is None:
-        return "missing", "misaki is not installed: English cannot be phonemised"
-    from kokoro_lab.text.phonemize import phonemizer_for
-
+        return "missing", "misaki is not installed; English text cannot be converted to phonemes without it"
     return "ok", f"English: Hello is {phonemizer_for('en-us').phonemize('Hello').phonemes}"
 
 
-def _tagger() -> Look:
-    from kokoro_lab.text.english import SPACY_MODEL, tagger_in_use
-
+def _tagger() -> CheckResult:
     if tagger_in_use() == SPACY_MODEL:
         return "ok", f"{SPACY_MODEL} tags English words"
-    return "limited", f"{SPACY_MODEL} is not installed: rules tag English words, and some homographs sound wrong"
+    return "limited", f"{SPACY_MODEL} is not installed; rules tag English words, and some homographs sound wrong"
 
 
-def _espeak() -> Look:
-    from kokoro_lab.text.espeak import espeak
-
+def _espeak() -> CheckResult:
     return "ok", f"espeak-ng, from espeakng-loader: Bonjour is {espeak('fr-fr').ipa('Bonjour')}"
 
 
-def _compiler() -> Look:
-    found = next((path for name in ("g++", "c++", "clang++") if (path := shutil.which(name))), None)
-    return ("ok", found) if found else ("limited", "no C++ compiler: the optional kernels cannot be built")
+def _compiler() -> CheckResult:
+    compiler = next((path for name in ("g++", "c++", "clang++") if (path := shutil.which(name))), None)
+    return ("ok", compiler) if compiler else ("limited", "no C++ compiler; the optional kernels cannot be built")
 
 
-def _kernels() -> Look:
-    from kokoro_lab.kernels.library import facts
-
-    found = facts()
-    if found["path"] is None:
-        return "limited", f"none: {found['reason']}"
-    return "ok", f"{found['kernels']} is chosen; compiled {', '.join(found['compiled'])}"
+def _kernels() -> CheckResult:
+    library = facts()
+    if library["path"] is None:
+        return "limited", f"not available: {library['reason']}"
+    return "ok", f"{library['kernels']} is in use; compiled: {', '.join(library['compiled'])}"
 
 
-def _tuned() -> Look:
-    from kokoro_lab.engine.choosing import choose_model
-    from kokoro_lab.engine.config import EngineConfig
-    from kokoro_lab.models.catalog import default_model, installed_names, resolve
-    from kokoro_lab.runtime.tuned import read_tuned
-
+def _tuned() -> CheckResult:
     default = default_model()
     if default not in installed_names():
-        return "limited", f"not tuned: {default} is not there yet"
+        return "limited", f"not tuned: {default} is not installed yet"
     tuned = read_tuned(resolve(default))
     if tuned is None:
-        return "limited", "not tuned: run `kokoro-lab models tune`"
+        return "limited", "not tuned; run `kokoro-lab models tune`"
     choice = choose_model(EngineConfig())
-    close = f"; fastest close one: {tuned.close.name}, {tuned.close.speed:.2f} times" if tuned.close else ""
+    close = f"; fastest close variant: {tuned.close.name}, {tuned.close.speed:.2f}x" if tuned.close else ""
     usable = tuned.equivalent is None or choice.model.name == tuned.equivalent.name
     return "ok" if usable else "limited", f"{choice.model.name}: {choice.why}{close} ({tuned.measured_at})"
 
 
-def _preoptimised() -> Look:
-    from kokoro_lab.models.catalog import installed
-    from kokoro_lab.runtime.preoptimized import find
-
+def _preoptimised() -> CheckResult:
     files = [file for file in installed() if not file.back]
     ready = [file.name for file in files if find(file).path is not None]
     if not ready:
-        return "limited", "none for this machine: `kokoro-lab models optimize` makes sessions quick to create"
+        return (
+            "limited",
+            "no files for this machine; write them with `kokoro-lab models optimize` to load models faster",
+        )
     return "ok", f"{len(ready)} of {len(files)} models: {', '.join(ready)}"
 
 
-def _cores() -> Look:
-    import psutil
-
+def _cores() -> CheckResult:
     physical, logical = psutil.cpu_count(logical=False), psutil.cpu_count()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else logical
-    detail = f"{physical} cores, {logical} logical, {usable} for this process, load {os.getloadavg()[0]:.1f}"
+    load = os.getloadavg()[0]
+    detail = f"{physical} physical cores, {logical} logical, {usable} usable by this process, load average {load:.1f}"
     return "ok" if (usable or 1) > 1 else "limited", detail
 
 
-def _memory() -> Look:
-    import psutil
-
+def _memory() -> CheckResult:
     memory = psutil.virtual_memory()
     return (
         "ok" if memory.available > 2e9 else "limited",
@@ -184,57 +189,51 @@ def _memory() -> Look:
     )
 
 
-def _disk() -> Look:
-    from kokoro_lab.paths import home, results_folder
-
+def _disk() -> CheckResult:
     details, enough = [], True
     for folder in (home(), results_folder()):
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        free = shutil.disk_usage(there).free / 1e9
-        enough &= free >= WORKING_SPACE_GB and os.access(there, os.W_OK)
-        details.append(f"{folder}: {free:.1f} GB free{'' if os.access(there, os.W_OK) else ', not writable'}")
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(existing).free / 1e9
+        enough &= free >= WORKING_SPACE_GB and os.access(existing, os.W_OK)
+        details.append(f"{folder}: {free:.1f} GB free{'' if os.access(existing, os.W_OK) else ', not writable'}")
     return "ok" if enough else "limited", "; ".join(details)
 
 
-def _governor() -> Look:
-    from kokoro_lab.measure.quiet import snapshot
-
+def _governor() -> CheckResult:
     governor = snapshot().governor
     if governor is None:
-        return "limited", "this system does not tell how it sets the CPU's frequency"
+        return "limited", "this system does not report its CPU frequency governor"
     return "ok" if governor == "performance" else "limited", governor
 
 
-def _cold_files() -> Look:
-    from kokoro_lab.measure.pagecache import drop
-
-    with tempfile.NamedTemporaryFile(dir=_cache_dir()) as file:
+def _cold_files() -> CheckResult:
+    folder = _cache_dir()
+    if folder is None:
+        return "limited", f"not tried: nothing can be written in {home()}"
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
         file.write(bytes(1 << 20))
         file.flush()
-        dropped = drop(Path(file.name))
-    return "ok" if dropped.dropped else "limited", f"a file of the cache was {dropped.note}"
+        made = made_cold([Path(file.name)])
+    return "ok" if made["measured"] == COLD else "limited", f"a cached test file was {made['file_cache']}"
 
 
-def _cache_dir() -> Path:
-    from kokoro_lab.paths import home
-
-    return next(path for path in (home(), *home().parents) if path.exists() and os.access(path, os.W_OK))
+def _cache_dir() -> Path | None:
+    return next((path for path in (home(), *home().parents) if path.exists() and os.access(path, os.W_OK)), None)
 
 
-def _notebooks() -> Look:
+def _notebooks() -> CheckResult:
     missing = [name for name in ("papermill", "nbclient", "ipykernel", "deltalake", "altair") if not _has(name)]
-    return (
-        ("missing", f"not installed: {', '.join(missing)}")
-        if missing
-        else ("ok", "papermill, Jupyter, Delta and altair")
-    )
+    if missing:
+        names = ", ".join(missing)
+        return "limited", f"not installed: {names}; for sweeps and reports, pip install 'kokoro-lab[lab]'"
+    return "ok", "papermill, Jupyter, Delta and altair"
 
 
 def _has(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-_CHECKS: dict[str, Callable[[], Look]] = {
+_CHECKS: dict[str, Callable[[], CheckResult]] = {
     "python": _python,
     "onnxruntime": _onnxruntime,
     "model": _model,

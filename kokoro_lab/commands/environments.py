@@ -1,4 +1,4 @@
-"""`kokoro-lab environments`: isolated installations, listed, added and removed."""
+"""`kokoro-lab environments`: list, install and remove isolated environments."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kokoro_lab.commands.console import Json, notice, print_json, print_table
+from kokoro_lab.measure.peers.environments import add as install
+from kokoro_lab.measure.peers.environments import environments
+from kokoro_lab.measure.peers.environments import remove as delete
+
 if TYPE_CHECKING:
-    from kokoro_lab.measure.environments import Environment
+    from kokoro_lab.measure.peers.environments import Environment
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Isolated installations: another onnxruntime build, and peer engines.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = typer.Typer(rich_markup_mode=None)
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Name = Annotated[str, typer.Argument(help="Name of a recipe, as `environments list` shows them.")]
+Name = Annotated[str, typer.Argument(help="Name of an environment in `environments list`.")]
 COLUMNS = ("name", "status", "about", "packages", "installed_at")
 
 
 @app.command("list")
 def list_environments(as_json: Json = False) -> None:
-    """List the recipes, and what is installed of them."""
-    from kokoro_lab.commands.console import print_json, print_table
-    from kokoro_lab.measure.environments import environments
-
+    """List the environments and whether they are installed."""
     rows = [_row(entry) for entry in environments()]
     if as_json:
         print_json({"environments": rows})
@@ -37,10 +34,10 @@ def list_environments(as_json: Json = False) -> None:
 
 @app.command()
 def add(name: Name, as_json: Json = False) -> None:
-    """Install an environment from its recipe: a quarter of a minute to three minutes, over the network."""
-    from kokoro_lab.commands.console import notice, print_json
-    from kokoro_lab.measure.environments import add as install
+    """Install an environment from its recipe.
 
+    It takes 15 seconds to three minutes, and needs a package index.
+    """
     entry = install(name, notice=notice)
     if as_json:
         print_json({"environments": [_row(entry)]})
@@ -49,9 +46,6 @@ def add(name: Name, as_json: Json = False) -> None:
 @app.command()
 def remove(name: Name, as_json: Json = False) -> None:
     """Delete an installed environment."""
-    from kokoro_lab.commands.console import notice, print_json
-    from kokoro_lab.measure.environments import remove as delete
-
     folder = delete(name)
     notice(f"removed environment {name} from {folder}")
     if as_json:
@@ -63,7 +57,7 @@ def _row(entry: Environment) -> dict[str, Any]:
     return {
         "name": entry.name,
         "status": entry.status,
-        "about": known.about if known else "Its recipe is gone.",
+        "about": known.about if known else "Its recipe no longer exists.",
         "packages": len(known.pins) if known else None,
         "recipe_sha256": known.sha256 if known else None,
         "installed_from_sha256": entry.recipe_sha256 or None,

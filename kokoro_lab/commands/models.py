@@ -1,4 +1,4 @@
-"""`kokoro-lab models`: what model files there are, where they come from, what is made of them, and whether it holds."""
+"""`kokoro-lab models`: list, build, fetch, import, convert, verify, tune and remove model files."""
 
 from __future__ import annotations
 
@@ -10,58 +10,74 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kokoro_lab.commands.console import notice, print_json, print_table
+from kokoro_lab.commands.console import FORWARDED, Json, forward, notice, print_json, print_table
 from kokoro_lab.commands.tuning import search, tune
-from kokoro_lab.errors import InconclusiveError, InputError, RegressedError
+from kokoro_lab.errors import InputError, ModelError, RegressedError
+from kokoro_lab.files.reading import decoding
+from kokoro_lab.models.catalog import STAND_INS, build_stand_in, imported_from, models_folder, resolve
+from kokoro_lab.models.catalog import remove as remove_model
+from kokoro_lab.models.fetch import fetch as fetch_model
+from kokoro_lab.models.fetch import fetch_voices
+from kokoro_lab.models.files.model_record import BACK, KERNELS, read_record
+from kokoro_lab.models.files.published import published_files
+from kokoro_lab.models.graph.architecture import architecture_named
+from kokoro_lab.models.listing import listing
+from kokoro_lab.models.rewrite.partition import read_whole
+from kokoro_lab.models.rewrite.variant_recipes import recipe_names
+from kokoro_lab.models.verification_records import record_verification
+from kokoro_lab.runtime.trial.first_opening import ensure_harmless
+from kokoro_lab.variants.coreml import coreml_fallbacks
+from kokoro_lab.variants.foreign_model import examine
+from kokoro_lab.variants.make import adopt, make
+from kokoro_lab.variants.make_preoptimized import preoptimized
+from kokoro_lab.variants.model_verification import ensure_verified, verify_model
+from kokoro_lab.variants.portability import openvino_obstacles, place
+from kokoro_lab.variants.probes import check_probes
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from kokoro_lab.models.records import ModelFile
+    from kokoro_lab.models.files.model_record import ModelFile
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Model files.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 COLUMNS = ("name", "weights", "architecture", "precision", "contract", "bytes", "installed", "default")
 
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """List the catalogue: what is installed, what can be fetched, what is built on first use."""
-    from kokoro_lab.models.listing import listing
-
+    """List the models of the catalog and the installed models."""
     rows = listing()
     if as_json:
-        from kokoro_lab.models.catalog import models_folder
-
         print_json({"models": rows, "folder": str(models_folder())})
     else:
         print_table(rows, COLUMNS)
 
 
 @app.command()
-def build(name: Annotated[str, typer.Argument(help="stand-in or tiny.")] = "stand-in", as_json: Json = False) -> None:
-    """Build a stand-in: Kokoro's architecture with seeded weights."""
-    from kokoro_lab.models.catalog import STAND_INS, build_stand_in
-
+def build(
+    name: Annotated[str, typer.Argument(help="Model to build: stand-in or tiny.")] = "stand-in", as_json: Json = False
+) -> None:
+    """Build a stand-in model with seeded weights."""
     if name not in STAND_INS:
-        raise InputError(f"only stand-ins are built: {', '.join(STAND_INS)}; got {name!r}")
-    _tell([build_stand_in(name, notice=notice)], as_json)
+        raise InputError(f"cannot build {name!r}; choose one of {', '.join(STAND_INS)}")
+    _print_files([build_stand_in(name, notice=notice)], as_json)
 
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A published model, or published voices: see `models list`.")],
+    name: Annotated[str, typer.Argument(help="Published model or voices; see `models list`.")],
     as_json: Json = False,
 ) -> None:
-    """Fetch a published file; a broken download is continued, and nothing is kept that has the wrong sum."""
-    from kokoro_lab.models.fetch import fetch as fetch_model
-    from kokoro_lab.models.fetch import fetch_voices
-    from kokoro_lab.models.published import published_files
+    """Download and install a published model, or voices.
 
+    The size and SHA-256 of the file are checked, and an interrupted download is continued.
+    """
     with _progress(name) as progress:
         if any(file.name == name for file in published_files("voices")):
             path = fetch_voices(name, progress=progress)
@@ -69,82 +85,93 @@ def fetch(
                 print_json({"voices": [{"name": name, "path": str(path)}]})
             return
         file = fetch_model(name, progress=progress)
-    _tell([file], as_json)
+    _print_files([file], as_json)
 
 
 @app.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="An ONNX export of upstream's model, or upstream's .pth.")],
-    name: Annotated[str, typer.Option("--name", help="What to call it here.")],
+    file: Annotated[Path, typer.Argument(help="ONNX export of upstream's model, or upstream's .pth.")],
+    name: Annotated[str, typer.Option("--name", help="Name for the imported model.")],
     as_json: Json = False,
 ) -> None:
-    """Take a file apart, rebuild our graph with its parameters, prove it against the original, and install it."""
-    from kokoro_lab.variants.make import adopt
+    """Import an ONNX export or a .pth of upstream's model.
 
+    Our graph is built with the parameters of the file, compared with the original, and installed.
+    """
     installed, recovered, proof = adopt(file, name, notice=notice)
     if proof is None:
-        notice("A .pth cannot be run here, so nothing was proved; `make reference` compares such weights with PyTorch")
+        notice("not verified, as a .pth cannot be run here; `make reference` compares such weights with PyTorch")
     if as_json:
-        found = {"unread": list(recovered.unread), "proof": None if proof is None else asdict(proof)}
-        print_json({"models": [{**asdict(installed), **found}]})
+        details = {"unread": list(recovered.unread), "proof": None if proof is None else asdict(proof)}
+        print_json({"models": [{**asdict(installed), **details}]})
     else:
         for each in recovered.unread:
-            notice(f"Not read: {each}")
-        _tell([installed], as_json)
+            notice(f"not read: {each}")
+        _print_files([installed], as_json)
 
 
 @app.command()
 def optimize(
-    name: Annotated[str, typer.Argument(help="An installed plain model; of a variant, its pre-optimised file.")],
-    target: Annotated[str, typer.Option("--name", help="What to call the result; NAME-RECIPE if not given.")] = "",
-    kernels: Annotated[bool, typer.Option("--kernels", help="On the compiled operators, in each precision.")] = False,
+    name: Annotated[str, typer.Argument(help="Installed plain model, or a variant to pre-optimize.")],
+    target: Annotated[str, typer.Option("--name", help="Name of the result (default: NAME-RECIPE).")] = "",
+    kernels: Annotated[bool, typer.Option("--kernels", help="Use the compiled operators, in each precision.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make the optimized fp32 variant, or those on compiled operators, and pre-optimised files for this machine."""
-    from kokoro_lab.models.catalog import resolve
-    from kokoro_lab.models.recipes import recipe_names
-    from kokoro_lab.models.records import KERNELS, read_record
-    from kokoro_lab.variants.make import make
+    """Build optimized variants and pre-optimized files.
 
+    The result is the optimized fp32 variant, or, with --kernels, a variant on compiled operators in each precision.
+    The pre-optimized files load faster, on this machine only.
+    """
     source = resolve(name, notice=notice)
     if (read_record(source.path) or {}).get("recipe"):
-        made = [source]
+        variants = [source]
     else:
         recipes = [each for each in recipe_names() if each.startswith(KERNELS)] if kernels else ["optimized"]
         several = len(recipes) > 1
-        made = [
+        variants = [
             file
             for recipe in recipes
             for file in make(name, recipe, f"{target}-{recipe}" if target and several else target, notice=notice)
         ]
-        _preoptimise([source])
-    _preoptimise(made)
-    _tell(made, as_json)
+        _preoptimize([source])
+    _preoptimize(variants)
+    _verify_made(variants)
+    _print_files(variants, as_json)
 
 
 @app.command()
 def quantize(
-    name: Annotated[str, typer.Argument(help="An installed plain model.")],
-    recipe: Annotated[str, typer.Option("--recipe", help="One of data/recipes/, or a YAML file.")] = "int8",
-    target: Annotated[str, typer.Option("--name", help="What to call the result; NAME-RECIPE if not given.")] = "",
+    name: Annotated[str, typer.Argument(help="Installed plain model.")],
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="Name of a recipe in data/recipes/, or a YAML file.")
+    ] = "int8",
+    target: Annotated[str, typer.Option("--name", help="Name of the result (default: NAME-RECIPE).")] = "",
     as_json: Json = False,
 ) -> None:
-    """Make a variant by recipe; it is stored with the recipe, the source's sum and the tools' versions."""
-    from kokoro_lab.variants.make import make
+    """Build a variant by a recipe.
 
-    made = make(name, recipe, target, notice=notice)
-    _preoptimise(made)
-    _tell(made, as_json)
+    The variant's record has the recipe, the source's SHA-256 and the versions of the tools.
+    """
+    variants = make(name, recipe, target, notice=notice)
+    _preoptimize(variants)
+    _verify_made(variants)
+    _print_files(variants, as_json)
 
 
 @app.command()
 def verify(
-    name: Annotated[str, typer.Argument(help="An installed variant, or any model with --provider.")],
-    against: Annotated[str, typer.Option("--against", help="Its reference; what its record names if not given.")] = "",
-    provider: Annotated[list[str] | None, typer.Option("--provider", help="Show who takes its nodes instead.")] = None,
+    name: Annotated[str, typer.Argument(help="Installed variant; with --provider, any model.")],
+    against: Annotated[str, typer.Option("--against", help="Reference model (default: the variant's source).")] = "",
+    provider: Annotated[
+        list[str] | None, typer.Option("--provider", help="Execution provider to check; repeat for several.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare a variant with what it was made of, or show where a file would run. Ends with 1 when it differs."""
+    """Compare a variant with its source model, and record the verdict for its bytes.
+
+    Without a record, a model is never ranked and never becomes the default.
+    With --provider, show instead which nodes an execution provider takes. Exit code 1: the output is different.
+    """
     if provider:
         _verify_placement(name, provider, as_json)
     else:
@@ -155,163 +182,94 @@ app.command()(tune)
 app.command()(search)
 
 
-@app.command()
-def bench(
-    names: Annotated[list[str], typer.Argument(help="Models to measure.")],
-    base: Annotated[str, typer.Option("--base", help="What they are measured against: a name, or a file.")] = "default",
-    gate: Annotated[str, typer.Option("--gate", help="Model whose audio is the reference; the base if empty.")] = "",
-    tokens: Annotated[str, typer.Option(help="Lengths, of 16, 50, 150 and 400.")] = "16,50,150,400",
-    blocks: Annotated[int, typer.Option(help="Fresh processes a model and length; six give intervals.", min=1)] = 6,
-    budget_s: Annotated[float, typer.Option(help="Seconds after which no more blocks start.")] = 1800.0,
-    keep: Annotated[Path | None, typer.Option(help="Folder of blocks and audio; given again, it is continued.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Measure models against one, interleaved in fresh processes on two threads: about 12 minutes for two of them.
-
-    Ends with 1 when a bar of their recipes is missed, and with 3 when one is not decided.
-    """
-    import tempfile
-
-    from kokoro_lab.models.catalog import resolve
-    from kokoro_lab.variants.bench import bench as measure
-    from kokoro_lab.variants.bench import judgements, recipe_of
-    from kokoro_lab.variants.probes import random_probe
-    from kokoro_lab.variants.profile import profile
-
-    lengths = [int(each) for each in tokens.split(",") if each.strip().isdecimal()]
-    recipes = {name: recipe_of(name) for name in names}
-    with tempfile.TemporaryDirectory(prefix="kokoro-lab-bench-") as folder:
-        rows = measure(
-            base,
-            names,
-            keep or Path(folder),
-            reference=gate,
-            tokens=lengths,
-            blocks=blocks,
-            budget_s=budget_s,
-            notice=notice,
-        )
-    judged = judgements(rows, recipes)
-    table, bars = [row.as_dict() for row in rows], [each.as_dict() for each in judged]
-    missed = {each.model: each.tokens for each in judged if each.state == "missed" and each.figure == "speed"}
-    profiles = [
-        {"model": name, "tokens": length, **each.as_dict()}
-        for name, length in missed.items()
-        for each in profile(resolve(name), random_probe(length))
-    ]
-    if as_json:
-        print_json({"base": base, "rows": table, "bars": bars, "profiles": profiles})
-    else:
-        columns = ("model", "tokens", "speed", "low", "high", "verdict", "gate", "pairs", "memory", "peak_mb", "load")
-        print_table(table, (*columns, "load_ms"), title=f"Against {base}")
-        print_table(bars, ("model", "figure", "tokens", "bound", "found", "state"), title="Bars")
-        if profiles:
-            large = [each for each in profiles if each["share"] >= 0.01]
-            print_table(large, ("model", "tokens", "operator", "nodes", "ms", "share"), title="Where the time goes")
-    for state, error in (("missed", RegressedError), ("undecided", InconclusiveError)):
-        if some := [each for each in judged if each.state == state]:
-            named = "; ".join(f"{each.model} {each.figure} at {each.tokens} tokens" for each in some)
-            raise error(f"{state}: {named}")
+@app.command("bench", **FORWARDED)
+def bench(context: typer.Context) -> None:
+    """Earlier spelling of `kokoro-lab bench models`."""
+    forward("kokoro_lab.commands.bench", "models", context)
 
 
 @app.command()
-def remove(name: Annotated[str, typer.Argument(help="An installed model.")], as_json: Json = False) -> None:
+def remove(name: Annotated[str, typer.Argument(help="Installed model.")], as_json: Json = False) -> None:
     """Delete an installed model and its record."""
-    from kokoro_lab.models.catalog import remove as remove_model
-
-    gone = [str(path) for path in remove_model(name)]
+    removed = [str(path) for path in remove_model(name)]
     if as_json:
-        print_json({"removed": gone})
+        print_json({"removed": removed})
     else:
-        for path in gone:
-            notice(f"Removed {path}")
+        for path in removed:
+            notice(f"removed {path}")
 
 
 def _verify_quality(name: str, against: str, as_json: bool) -> None:
-    from kokoro_lab.models.architecture import architecture_named
-    from kokoro_lab.models.catalog import resolve
-    from kokoro_lab.models.partition import read_whole
-    from kokoro_lab.models.records import read_record
-    from kokoro_lab.variants.probes import check_probes
-    from kokoro_lab.variants.verify import verify as compare
-
     file = resolve(name, notice=notice)
+    ensure_harmless(file, notice)
     model = read_whole(file)
     if not any(entry.key == "kokoro_lab.architecture" for entry in model.metadata_props):
         _verify_foreign(file, model, against, as_json)
         return
-    made_of = (read_record(file.path) or {}).get("source", {})
-    source = made_of.get("name", "")
-    if not against and "precision" in made_of:
-        raise InputError(
-            f"{name} was imported from {source} and proved then; verify that file, or name a reference with --against"
-        )
-    if not (against or source):
-        raise InputError(f"{name} has no record of what it was made of; name its reference with --against")
-    reference = resolve(against or source, notice=notice)
-    arch = architecture_named(file.architecture)
-    found = compare(read_whole(reference), model, check_probes(), arch=arch)
+    verified = verify_model(file, against, notice=notice)
+    reference, result = verified.reference, verified.result
     if as_json:
-        print_json({"model": file.name, "reference": reference.name, **found.as_dict()})
+        recorded = not verified.unrecorded
+        print_json({"model": file.name, "reference": reference.name, "recorded": recorded, **result.as_dict()})
     else:
         columns = ("tokens", "moved_tokens", "curves_cents", "snr_db", "log_mel_db", "mcd_db", "whole_log_mel_db")
-        print_table(found.as_dict()["readings"], columns)
-        _tell_verdict(file, f"{file.name} against {reference.name}: {found.verdict}", found.reasons)
-    if found.verdict == "different":
-        raise RegressedError(f"{file.name} is different from {reference.name}: {'; '.join(found.reasons[:3])}")
+        print_table(result.as_dict()["readings"], columns)
+        _print_verdict(file, f"{file.name} compared with {reference.name}: {result.verdict}", result.reasons)
+        _print_unrecorded(verified.unrecorded)
+    if result.verdict == "different":
+        reasons = ", ".join(result.reasons[:3])
+        raise RegressedError(f"{file.name} is different from {reference.name} ({reasons}); use another variant")
 
 
 def _verify_foreign(file: ModelFile, model: ModelProto, against: str, as_json: bool) -> None:
-    """Another exporter's file: against our graph of the same weights if it was imported, else what it shows alone."""
-    from kokoro_lab.models.architecture import architecture_named
-    from kokoro_lab.models.catalog import imported_from, resolve
-    from kokoro_lab.models.partition import read_whole
-    from kokoro_lab.variants.foreign import examine
-    from kokoro_lab.variants.probes import check_probes
-
+    """Compare another exporter's file with our graph of the same weights if it was imported, else check it alone."""
     reference = resolve(against, notice=notice) if against else imported_from(file.sha256)
+    if reference is not None:
+        ensure_harmless(reference, notice)
     ours = None if reference is None else read_whole(reference)
-    found = examine(model, ours, check_probes(), arch=architecture_named((reference or file).architecture))
+    with decoding(f"model file {file.path.name}", error=ModelError, advice="export it again"):
+        result = examine(model, ours, check_probes(), arch=architecture_named((reference or file).architecture))
     if as_json:
-        print_json({"model": file.name, "reference": None if reference is None else reference.name, **found.as_dict()})
+        print_json({"model": file.name, "reference": None if reference is None else reference.name, **result.as_dict()})
     else:
         columns = ("tokens", "audio_s", "finite", "silent", "clipped_fraction", "durations_told", "moved_tokens")
-        print_table(found.as_dict()["readings"], (*columns, "noisy_db", "noiseless_db", "snr_db"))
-        told = f"{file.name} ({found.contract}) "
-        told += f"against {reference.name}: {found.verdict}" if reference else "is not compared with anything"
-        _tell_verdict(file, told, found.reasons)
-    if reference is None:
+        print_table(result.as_dict()["readings"], (*columns, "noisy_db", "noiseless_db", "snr_db"))
+        words = f"{file.name} ({result.contract}) "
+        words += f"compared with {reference.name}: {result.verdict}" if reference else "has no reference"
+        _print_verdict(file, words, result.reasons)
+    if reference is not None and result.verdict is not None:
+        _print_unrecorded(record_verification(file, reference, result.verdict, result.reasons))
+    elif reference is None:
         notice(
-            "Nothing here has the same weights: bring them in with "
+            "no installed model has the same weights; import them with "
             f"`kokoro-lab models import {file.path} --name NAME`, or name a model with --against"
         )
-    if found.verdict == "different" or (reference is None and found.reasons):
-        raise RegressedError(f"{file.name} does not hold: {'; '.join(found.reasons[:3])}")
+    if result.verdict == "different" or (reference is None and result.reasons):
+        raise RegressedError(f"{file.name} is faulty ({', '.join(result.reasons[:3])}); export it again")
 
 
-def _tell_verdict(file: ModelFile, verdict: str, reasons: Sequence[str]) -> None:
+def _print_unrecorded(reason: str) -> None:
+    if reason:
+        notice(f"not recorded: {reason}")
+
+
+def _print_verdict(file: ModelFile, verdict: str, reasons: Sequence[str]) -> None:
     notice(verdict)
     if file.weights == "stand-in":
-        notice("Stand-in weights tell what the arithmetic loses, not how Kokoro would sound")
+        notice("with stand-in weights, this shows the numerical loss, not how Kokoro would sound")
     for reason in reasons:
         notice(reason)
 
 
 def _verify_placement(name: str, providers: list[str], as_json: bool) -> None:
-    from kokoro_lab.models.architecture import architecture_named
-    from kokoro_lab.models.catalog import resolve
-    from kokoro_lab.models.partition import read_whole
-    from kokoro_lab.variants.coreml import coreml_fallbacks
-    from kokoro_lab.variants.portability import openvino_obstacles, place
-    from kokoro_lab.variants.probes import check_probes
-
     file = resolve(name, notice=notice)
+    ensure_harmless(file, notice)
     model = read_whole(file)
     ours = any(entry.key == "kokoro_lab.architecture" for entry in model.metadata_props)
     probes = check_probes()[:1] if ours else []
     rows = place(model, providers, probes, arch=architecture_named(file.architecture))
     static = {"coreml": coreml_fallbacks(model), "openvino": openvino_obstacles(model)}
-    fallbacks = [{"provider": which, **asdict(each)} for which, found in static.items() for each in found]
+    fallbacks = [{"provider": which, **asdict(each)} for which, items in static.items() for each in items]
     if as_json:
         print_json({"model": file.name, "rows": [row.as_dict() for row in rows], "fallbacks": fallbacks})
         return
@@ -319,22 +277,25 @@ def _verify_placement(name: str, providers: list[str], as_json: bool) -> None:
     print_table(shown, ("provider", "environment", "status", "share", "nodes", "against_cpu", "reason"))
     for row in rows:
         for node in row.elsewhere:
-            notice(f"Not in {row.provider}: {node}")
+            notice(f"not run by {row.provider}: {node}")
         for reason in row.heard.reasons if row.heard else ():
-            notice(f"In {row.provider}: {reason}")
-    print_table(fallbacks, ("provider", "operator", "count", "reason"), title="By published limits, left to the CPU")
+            notice(f"{row.provider}: {reason}")
+    print_table(fallbacks, ("provider", "operator", "count", "reason"), title="Left to the CPU by published limits")
 
 
-def _preoptimise(files: list[Any]) -> None:
-    from kokoro_lab.models.records import BACK
-    from kokoro_lab.variants.preoptimized import preoptimized
-
+def _preoptimize(files: list[Any]) -> None:
     for file in files:
         if not file.back and not file.path.name.endswith(BACK):
-            notice(f"Wrote {preoptimized(file)} for fast session creation on this machine")
+            notice(f"wrote {preoptimized(file)}, which loads faster on this machine")
 
 
-def _tell(files: list[Any], as_json: bool) -> None:
+def _verify_made(files: list[ModelFile]) -> None:
+    """What was just made can be ranked only when it is verified; a split model is verified by its common name."""
+    for name in dict.fromkeys(file.name.removesuffix("-front").removesuffix("-back") for file in files):
+        ensure_verified(resolve(name), notice=notice)
+
+
+def _print_files(files: list[Any], as_json: bool) -> None:
     if as_json:
         print_json({"models": [asdict(file) for file in files]})
     else:
@@ -343,13 +304,10 @@ def _tell(files: list[Any], as_json: bool) -> None:
 
 @contextmanager
 def _progress(name: str) -> Iterator[Any]:
-    """A bar on standard error where somebody watches, nothing else."""
+    """A progress bar on standard error if that is a terminal, else none."""
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = (TextColumn(name), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=None)

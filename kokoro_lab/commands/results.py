@@ -1,18 +1,33 @@
-"""`kokoro-lab results`: what the tables hold."""
+"""`kokoro-lab results`: inspect, export, import, check and clean the result tables."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from kokoro_lab.commands.console import notice, print_json, print_table
-from kokoro_lab.errors import InputError, NothingMeasuredError
-from kokoro_lab.store import Store, exporting
+import typer
+
+from kokoro_lab.commands.console import Json, notice, print_json, print_table
+from kokoro_lab.errors import InputError, NothingMeasuredError, RegressedError
+from kokoro_lab.reports.findings.change_history import change_history
+from kokoro_lab.store import Store, StoreReader, exporting
 from kokoro_lab.store.exporting import FORMATS
-from kokoro_lab.store.places import results
+from kokoro_lab.store.integrity.importing import import_folder
+from kokoro_lab.store.integrity.removal import check_removable, remove_run
+from kokoro_lab.store.integrity.results_check import check_results, unverified_blocks
+from kokoro_lab.store.layout import check_run_id, results
 from kokoro_lab.store.schema import TABLES
+from kokoro_lab.store.sides import history as stored_runs
 
-__all__ = ["export", "history", "import_", "list_runs", "show"]
+__all__ = ["app"]
+
+app = typer.Typer(rich_markup_mode=None)
+
+Table = Annotated[str, typer.Argument(help="Table: samples, cells, machines, verdicts, notebooks or attempts.")]
+RunId = Annotated[str | None, typer.Option("--run", help="Only rows of this run.")]
 
 SHOWN = {
     "samples": (
@@ -29,85 +44,230 @@ SHOWN = {
         *("ratio", "ratio_low", "ratio_high", "pairs", "reason"),
     ),
     "notebooks": ("run_id", "notebook", "attempt", "status", "wall_s", "error"),
+    "attempts": ("run_id", "started_at", "base_cell", "candidate_cell", "attempt"),
 }
-"""Columns that fit a terminal; `--json` gives all of them."""
+"""Table -> the columns that fit a terminal; `--json` prints all of them."""
 
 
-def list_runs(*, as_json: bool) -> None:
-    """Every run, oldest first."""
-    runs = Store(results().tables).runs()
+@app.command("list")
+def list_runs(as_json: Json = False) -> None:
+    """List the stored runs."""
+    store = StoreReader(results().tables)
+    seals = store.seals()
+    runs = [{**run, "seal": asdict(seals[run["run_id"]])} for run in store.runs()]
     if as_json:
         print_json({"runs": runs})
     elif not runs:
-        notice(f"There are no runs under {results().root}: start one with `kokoro-lab sweep quick`")
+        notice(f"there are no runs under {results().root}; start one with `kokoro-lab sweep quick`")
     else:
-        print_table(
-            runs, ("run_id", "plan", "cells", "blocks", "ok", "unavailable", "error", "samples", "architectures")
-        )
+        columns = ("run_id", "plan", "cells", "blocks", "ok", "unavailable", "error", "samples", "architectures")
+        rows = [
+            {**run, "imported": _from(run["imported"]), "bytes": "" if run["verified"] else "unverified"}
+            for run in runs
+        ]
+        further = [name for name in ("bytes", "imported") if any(row[name] for row in rows)]
+        print_table(rows, (*columns, *further))
 
 
-def show(table: str, *, run_id: str | None, limit: int | None, version: int | None, as_json: bool) -> None:
-    """Rows of a table, oldest first; the newest `limit` of them when a limit is given."""
+@app.command()
+def show(
+    table: Table,
+    run_id: RunId = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only this many of the newest rows.")] = None,
+    version: Annotated[int | None, typer.Option(min=0, help="Version of the table (default: the newest).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the rows of a table."""
     _check(table)
-    store = Store(results().tables)
-    if run_id is not None and run_id not in {run["run_id"] for run in store.runs()}:
-        raise NothingMeasuredError(f"There are no rows of a run {run_id!r}: see `kokoro-lab results list`")
+    store = StoreReader(results().tables)
+    if run_id is not None and check_run_id(run_id) not in {run["run_id"] for run in store.runs()}:
+        raise NothingMeasuredError(f"run {run_id!r} has no rows; see the stored runs with `kokoro-lab results list`")
     frame = store.frame(table, run_id=run_id, version=version)
     total = len(frame)
     if limit is not None:
         frame = frame.tail(limit)
     rows: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+    seals = {} if run_id is None else {"seal": asdict(store.seals(run_id)[run_id])}
     if as_json:
-        print_json({"rows": rows, "table": table, "version": _version(store, table, version), "total": total})
+        print_json({"rows": rows, "table": table, "version": _version(store, table, version), "total": total, **seals})
     elif not rows:
-        notice(f"Table {table} has no such rows under {results().root}")
+        notice(f"table {table} under {results().root} has no such rows")
     else:
         print_table(rows, SHOWN[table])
         if total > len(rows):
-            notice(f"The newest {len(rows)} of {total} rows")
+            notice(f"showing the newest {len(rows)} of {total} rows")
 
 
-def history(table: str, *, as_json: bool) -> None:
-    """Commits of a table, newest first."""
+@app.command()
+def history(
+    table: Annotated[
+        str | None,
+        typer.Argument(help="Table whose commits are listed: samples, cells, machines, verdicts, notebooks."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show where figures changed from commit to commit, or list the commits of a table.
+
+    Without a table: the change points of every cell, by its ratio to the reference cell of its run, on each machine.
+    """
+    if table is None:
+        _changes(as_json)
+        return
     _check(table)
-    commits = Store(results().tables).history(table)
+    commits = StoreReader(results().tables).history(table)
     if as_json:
         print_json({"commits": commits, "table": table})
     elif not commits:
-        notice(f"Nothing was written to table {table} under {results().root} yet")
+        notice(f"table {table} under {results().root} has no commits yet")
     else:
         print_table(commits, ("version", "at", "operation", "rows_added", "run_id", "cell_id", "block"))
 
 
-def export(folder: Path, *, form: str, run_id: str | None, as_json: bool) -> None:
-    """Write the tables into a folder, of one run when one is named."""
+def _changes(as_json: bool) -> None:
+    """Print the change points of the stored runs."""
+    store = StoreReader(results().tables)
+    if not store.runs():
+        raise NothingMeasuredError(f"there are no runs under {results().root}; start one with `kokoro-lab sweep quick`")
+    found = change_history(stored_runs(store))
+    rows = [
+        {
+            **{name: getattr(change, name) for name in ("name", "figure", "machine", "before", "after", "verdict")},
+            "ratio": change.ratio.center,
+            "low": change.ratio.low,
+            "high": change.ratio.high,
+            "runs_before": change.runs[0],
+            "runs_after": change.runs[1],
+        }
+        for change in found.changes
+    ]
+    if as_json:
+        print_json({"changes": rows, "series": found.series, "undecided": found.undecided})
+    elif rows:
+        columns = ("name", "figure", "machine", "before", "after", "ratio", "low", "high")
+        print_table(rows, (*columns, "runs_before", "runs_after", "verdict"))
+    notice(found.summary)
+
+
+@app.command()
+def export(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to write to: new, empty, or an earlier export.")
+    ],
+    form: Annotated[str, typer.Option("--format", help="File format: csv or parquet.")] = "csv",
+    run_id: RunId = None,
+    as_json: Json = False,
+) -> None:
+    """Export the tables as CSV or Parquet files.
+
+    A manifest in the folder has the SHA-256 of each file.
+    """
     if form not in FORMATS:
-        raise InputError(f"There is no format {form!r}: there are {', '.join(FORMATS)}.")
-    store = Store(results().tables)
+        raise InputError(f"unknown format {form!r}; choose one of {', '.join(FORMATS)}")
+    store = StoreReader(results().tables)
+    if run_id is not None:
+        check_run_id(run_id)
     known = {run["run_id"] for run in store.runs()}
     if not known or (run_id is not None and run_id not in known):
-        what = f"of a run {run_id!r}" if run_id else f"under {results().root}"
-        raise NothingMeasuredError(f"There are no rows {what}: see `kokoro-lab results list`")
+        what = f"of run {run_id!r}" if run_id else f"under {results().root}"
+        raise NothingMeasuredError(f"there are no rows {what}; see the stored runs with `kokoro-lab results list`")
     manifest = exporting.export(store, folder, form, run_id=run_id)
     if as_json:
         print_json({"folder": str(folder), **manifest})
-    counts = ", ".join(f"{told['rows']} {name}" for name, told in manifest["tables"].items())
-    notice(f"Wrote {counts} to {folder}")
+    counts = ", ".join(f"{entry['rows']} {name}" for name, entry in manifest["tables"].items())
+    notice(f"wrote {counts} to {folder}")
 
 
-def import_(folder: Path, *, as_json: bool) -> None:
-    """Add the tables of a folder to those that are here."""
-    added = exporting.import_folder(Store(results().tables), folder)
+@app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `results export` wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Import exported tables.
+
+    The whole folder is checked first, and refused when anything in it is wrong. Rows that are already stored stay
+    unchanged; new blocks are marked with where they come from.
+    """
+    added = import_folder(Store(results().tables), folder)
     if as_json:
         print_json({"folder": str(folder), "added": added})
     counts = ", ".join(f"{rows} {name}" for name, rows in added.items() if rows)
-    notice(f"Added {counts} from {folder}" if counts else f"Every row of {folder} is here already")
+    notice(f"added {counts} from {folder}" if counts else f"every row of {folder} is already stored")
+
+
+@app.command()
+def remove(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Run to remove.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove a run: its rows, its folder and its report.
+
+    Earlier versions of the tables keep the rows.
+    """
+    place = results()
+    rows = check_removable(place, run_id)
+    counts = ", ".join(f"{count} {name}" for name, count in rows.items()) or "no rows"
+    if not yes:
+        if not sys.stdin or not sys.stdin.isatty():
+            raise InputError(f"removing run {run_id!r} ({counts}) needs a confirmation; add --yes")
+        if not typer.confirm(f"Remove run {run_id} ({counts}), its recordings and its report?", err=True):
+            notice("nothing was removed")
+            return
+    removed = remove_run(place, run_id)
+    if as_json:
+        print_json({"run_id": run_id, "removed": removed})
+    notice(f"removed run {run_id}: {counts}; earlier versions of the tables keep the rows")
+
+
+@app.command()
+def check(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Move what is unreadable to results/quarantine, and remove leftovers.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Read all results, and list what is unreadable, changed after it was stored, lost or left over.
+
+    Exit code 0: everything is in order, or was repaired; 1: something is wrong.
+    """
+    place = results()
+    findings = check_results(place, repair=repair)
+    unverified = unverified_blocks(place)
+    rows = [asdict(finding) for finding in findings]
+    remaining = [finding for finding in findings if not finding.repaired]
+    if as_json:
+        print_json({"findings": rows, "remaining": len(remaining), "unverified": unverified})
+    elif rows:
+        print_table(rows, ("where", "problem", "repaired") if repair else ("where", "problem"))
+    if unverified:
+        blocks = "1 block is" if unverified == 1 else f"{unverified} blocks are"
+        notice(f"{blocks} unverified: stored before blocks had seals")
+    if remaining:
+        repairable = "restore these files from a copy" if repair else "add --repair to move them out of the way"
+        raise RegressedError(f"{_problems(remaining)} under {place.root}; {repairable}")
+    notice(f"repaired {_problems(rows)} under {place.root}" if rows else f"{place.root} is in order")
+
+
+def _problems(items: Sequence[object]) -> str:
+    return "1 problem" if len(items) == 1 else f"{len(items)} problems"
+
+
+def _verified(verified: bool) -> str:
+    """Whether the blocks of a run record which bytes they measured; empty when they do."""
+    return "" if verified else "unverified"
+
+
+def _from(origin: Mapping[str, Any] | None) -> str:
+    """The origin of a run in a few words."""
+    if origin is None:
+        return ""
+    return f"{str(origin.get('imported_at', ''))[:10]} from {origin.get('folder', 'an unknown folder')}"
 
 
 def _check(table: str) -> None:
     if table not in TABLES:
-        raise InputError(f"There is no table {table!r}: the tables are {', '.join(TABLES)}.")
+        raise InputError(f"unknown table {table!r}; choose one of {', '.join(TABLES)}")
 
 
-def _version(store: Store, table: str, version: int | None) -> int | None:
+def _version(store: StoreReader, table: str, version: int | None) -> int | None:
     return version if version is not None else store.versions()[table]

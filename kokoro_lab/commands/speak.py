@@ -1,4 +1,4 @@
-"""`kokoro-lab say`: text in, an audio file out, and what it took."""
+"""`kokoro-lab say`: synthesize a text into an audio file, and print its timings."""
 
 from __future__ import annotations
 
@@ -7,41 +7,44 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from kokoro_lab.audio.wav import write_audio
 from kokoro_lab.commands.console import notice, print_json
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.engine import Engine
-from kokoro_lab.errors import InputError
+from kokoro_lab.text.decoding import decoded
+from kokoro_lab.units import SAMPLE_RATE
 
 __all__ = ["say"]
 
-NOT_SPEECH = "Model {} has seeded weights, not the published ones: its words cannot be understood"
+NOT_SPEECH = "model {} has seeded weights, not the published weights; its output is not intelligible speech"
 
 
 def say(
     text: str, output: Path, *, voice: str, speed: float, lang: str | None, settings: dict[str, Any], stream: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Speak `text` ("-": standard input) into the file `output`.
+    """Synthesize `text` ("-": standard input) into the file `output`.
 
-    With `stream`, chunks are asked for as a player would, and the time to the first of them is told.
+    With `stream`, chunks are read as a player would read them, and the document has the arrival time of each.
     """
-    from kokoro_lab.audio.wav import write_audio
-
     spoken = _read_input() if text == "-" else text
-    given = {name: value for name, value in settings.items() if value is not None}
-    config = EngineConfig.from_environment(voices=(voice,), **given)
+    requested = {name: value for name, value in settings.items() if value is not None}
+    config = EngineConfig.from_environment(voices=(voice,), **requested)
     with Engine.load(config, notice=notice) as engine:
         how = ", pre-optimised" if engine.spoken.preoptimized else ""
-        notice(f"Speaking with {engine.model.name}{how}: {engine.spoken.why}")
+        notice(f"speaking with {engine.model.name}{how}: {engine.spoken.why}")
         if engine.model.weights == "stand-in":
             notice(NOT_SPEECH.format(engine.model.name))
-        made = _streamed(engine, spoken, voice, speed, lang) if stream else _whole(engine, spoken, voice, speed, lang)
-        write_audio(output, made.pop("samples"))
+        synthesize = _streamed if stream else _whole
+        result = synthesize(engine, spoken, voice, speed, lang)
+        write_audio(output, result.pop("samples"), sample_rate=result["sample_rate"])
         provider = engine.pool.primary.effective_provider()
         document = {
             "output": str(output),
             "text": spoken,
-            **made,
+            **result,
             "model": {
                 name: getattr(engine.model, name) for name in ("name", "weights", "architecture", "precision", "sha256")
             },
@@ -64,7 +67,7 @@ def say(
     if as_json:
         print_json(document)
     rtf = f"RTF {document['rtf']:.2f}" if document["rtf"] is not None else "no speech"
-    notice(f"Wrote {output}: {document['audio_s']:.2f} s of audio in {document['timings_ms']['total']:.0f} ms, {rtf}")
+    notice(f"wrote {output}: {document['audio_s']:.2f} s of audio in {document['timings_ms']['total']:.0f} ms, {rtf}")
 
 
 def _whole(engine: Engine, text: str, voice: str, speed: float, lang: str | None) -> dict[str, Any]:
@@ -73,6 +76,7 @@ def _whole(engine: Engine, text: str, voice: str, speed: float, lang: str | None
     stages = ("normalise", "phonemise", "tokenise", "infer", "post_process", "other", "total")
     return {
         "samples": speech.samples,
+        "sample_rate": speech.sample_rate,
         "voice": speech.voice,
         "speed": speech.speed,
         "lang": speech.lang,
@@ -87,8 +91,6 @@ def _whole(engine: Engine, text: str, voice: str, speed: float, lang: str | None
 
 
 def _streamed(engine: Engine, text: str, voice: str, speed: float, lang: str | None) -> dict[str, Any]:
-    import numpy as np
-
     began = time.perf_counter()
     arrivals, pieces = [], []
     with engine.stream(text, voice=voice, speed=speed, lang=lang) as stream:
@@ -100,6 +102,7 @@ def _streamed(engine: Engine, text: str, voice: str, speed: float, lang: str | N
     speech_s = sum(segment.duration_s for segment in segments)
     return {
         "samples": samples,
+        "sample_rate": SAMPLE_RATE,
         "voice": voice,
         "speed": speed,
         "lang": lang,
@@ -112,14 +115,11 @@ def _streamed(engine: Engine, text: str, voice: str, speed: float, lang: str | N
         },
         "first_chunk_ms": arrivals[0] if arrivals else None,
         "chunks": [{"arrived_ms": at, "samples": len(piece)} for at, piece in zip(arrivals, pieces, strict=True)],
-        "audio_s": len(samples) / 24_000,
+        "audio_s": len(samples) / SAMPLE_RATE,
         "speech_s": speech_s,
         "rtf": timings.total_s / speech_s if speech_s else None,
     }
 
 
 def _read_input() -> str:
-    try:
-        return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError:
-        raise InputError("Standard input is not UTF-8 text: convert it first.") from None
+    return decoded(sys.stdin.buffer.read(), what="standard input")

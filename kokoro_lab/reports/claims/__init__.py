@@ -1,0 +1,1 @@
+"""Published claims and their resolution against the rows of a run."""

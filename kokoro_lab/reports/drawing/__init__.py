@@ -1,0 +1,1 @@
+"""The look of charts, tables and pages."""

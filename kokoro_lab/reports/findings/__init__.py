@@ -1,0 +1,1 @@
+"""What a run shows: the answer, bounds, recommendations, history."""

@@ -1,0 +1,1 @@
+"""Report pages: sections, rendering and publishing."""
