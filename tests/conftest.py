@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+try:
+    from hypothesis import settings
+except ModuleNotFoundError:  # the environment of `make reference` has no property tests
+    pass
+else:
+    # A busy machine is no failed property: what must be fast is measured where it is, in processor time.
+    settings.register_profile("kokoro-lab", deadline=None)
+    settings.load_profile("kokoro-lab")
+
+
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Tests measure at the same time in several processes: each process of the tests stands for a machine of its own.
+    name = f"kokoro-lab-{os.environ['PYTEST_XDIST_TESTRUNUID']}-{worker}.lock"
+    os.environ["KOKORO_LAB_LOCK"] = str(Path(tempfile.gettempdir()) / name)
 
 
 @pytest.fixture

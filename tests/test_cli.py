@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,15 +49,21 @@ def cli(tmp_path: Path, models_home: Path, monkeypatch: pytest.MonkeyPatch, caps
     return cli
 
 
+def _cpu_seconds_of_children() -> float:
+    """Processor time, which a busy machine does not stretch as it does wall time."""
+    used = os.times()
+    return used.children_user + used.children_system
+
+
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
     probe = (
         "import sys; from kokoro_lab.cli import run; run(['--help']);"
         "print([m for m in ('numpy', 'onnxruntime', 'pandas', 'pyarrow', 'spacy', 'rich.console') if m in sys.modules])"
     )
-    began = time.monotonic()
+    before = _cpu_seconds_of_children()
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    assert time.monotonic() - began < 5, "half a second on a quiet machine"
+    assert _cpu_seconds_of_children() - before < 5, "half a second on a quiet machine"
     for command in ("say", "voices", "providers", "doctor", "models", "sweep", "results", "compare", "gate", "report"):
         assert f"\n  {command} " in done.stdout
 
@@ -68,8 +74,8 @@ def test_say_writes_a_file_and_tells_what_it_took(cli: Cli, tmp_path: Path) -> N
     document = said.document
     assert (tmp_path / "hello.wav").stat().st_size > 44
     assert document["phonemes"] and len(document["tokens"]) > 5
-    assert document["chosen"]["why"] == "it was asked for"
-    assert "Speaking with tiny: it was asked for" in said.err
+    assert document["chosen"]["why"] == "it was requested"
+    assert "Speaking with tiny: it was requested" in said.err
     timings = document["timings_ms"]
     assert sum(ms for stage, ms in timings.items() if stage != "total") == pytest.approx(timings["total"], rel=0.02)
     assert document["rtf"] == pytest.approx(timings["total"] / 1000 / document["speech_s"])
@@ -110,9 +116,9 @@ def test_without_json_standard_output_stays_empty(cli: Cli, tmp_path: Path) -> N
         (("sing",), "sing"),
         (("models", "build", "huge"), "huge"),
         (("results", "show", "sample"), "samples, cells"),
-        (("sweep", "nonsense"), "There is no plan nonsense"),
+        (("sweep", "nonsense"), "Unknown plan nonsense"),
         (("sweep", "ci", "--run-id", "../up"), "run id"),
-        (("sweep", "ci", "--resume"), "no run of plan ci to resume"),
+        (("sweep", "ci", "--resume"), "run of plan ci under"),
     ],
 )
 def test_wrong_usage_or_input_is_one_sentence_and_exit_2(
@@ -163,7 +169,7 @@ def test_doctor_says_what_is_not_there(cli: Cli, tmp_path: Path, monkeypatch: An
     monkeypatch.delenv("KOKORO_MODEL")
     checks = {row["what"]: row for row in cli("doctor", "--json").document["checks"]}
     assert checks["model"]["state"] == "limited" and "built on first use" in checks["model"]["detail"]
-    assert checks["tuned model"]["detail"] == "not tuned: stand-in is not there yet"
+    assert checks["tuned model"]["detail"] == "not tuned: stand-in is not installed yet"
     assert "models optimize" in checks["pre-optimised"]["detail"]
     for what in ("python", "onnxruntime", "espeak", "en_core_web_sm", "compiler", "disk", "cores", "governor"):
         assert checks[what]["detail"]

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 from kokoro_lab.store import Store
-from kokoro_lab.sweeps.plan import PLANS, load_plan
+from kokoro_lab.sweeps.plan import load_plan, plans_folder
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -121,7 +121,7 @@ def test_its_first_code_after_the_parameters_has_the_job_checked(name: str) -> N
     assert "open_job(" in code[1] and f'notebook="{name}"' in code[1]
 
 
-@pytest.mark.parametrize("plan", sorted(path.stem for path in PLANS.glob("*.yaml")))
+@pytest.mark.parametrize("plan", sorted(path.stem for path in plans_folder().glob("*.yaml")))
 def test_the_plans_name_notebooks_that_are_there_and_make_cells(plan: str, tmp_path: Path) -> None:
     jobs = load_plan(plan).jobs("r1", tmp_path)
     assert all(job.planned() for job in jobs)

@@ -86,7 +86,24 @@ def test_the_commands_have_the_options_that_are_used() -> None:
     for line in lines:
         command: Any = typer.main.get_command(app)
         for word in line.partition("kokoro-lab ")[2].split():
-            if hasattr(command, "commands"):
-                command = command.commands[word]
+            if hasattr(command, "get_command"):
+                command = command.get_command(command.make_context("kokoro-lab", [], resilient_parsing=True), word)
         known = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"(?<= )--[a-z-]+", line)) <= known, line
+
+
+def test_every_action_is_pinned_by_its_commit_with_the_version_beside_it() -> None:
+    uses = [line.strip(" -") for path in WORKFLOWS for line in path.read_text().splitlines() if "uses:" in line]
+    assert len(uses) >= 8
+    for line in uses:
+        assert re.fullmatch(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+    commits = {re.sub(r"\s.*", "", line.removeprefix("uses: ")) for line in uses}
+    assert len({name.partition("@")[0] for name in commits}) == len(commits), "one version of each action"
+
+
+def test_the_lock_is_audited_every_week_and_on_demand() -> None:
+    workflow = read("audit.yml")
+    assert workflow[True]["schedule"] and "workflow_dispatch" in workflow[True]  # YAML 1.1 reads the key `on` as true
+    assert workflow["permissions"] == {"contents": "read"}
+    assert {"make audit", "make sbom"} <= set(re.findall(r"make \w+", commands(workflow["jobs"]["audit"])))
+    assert "pip-audit --require-hashes --disable-pip" in (ROOT / "Makefile").read_text()

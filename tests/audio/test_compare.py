@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from kokoro_lab.audio.compare import FLOOR_DB, GateLimits, facts, gate, log_mel, log_mel_distance_db
+from kokoro_lab.audio.compare import GateLimits, Limit, facts, gate, log_mel_distance_db
 
 DURATIONS = [20, 20, 20, 20]  # 80 frames of 600 samples are the two seconds of `voice`
 
@@ -12,19 +12,6 @@ DURATIONS = [20, 20, 20, 20]  # 80 frames of 600 samples are the two seconds of 
 def with_noise(voice, decibels):
     noise = np.random.default_rng(7).standard_normal(len(voice))
     return (voice + noise * np.std(voice) * 10 ** (decibels / 20)).astype(np.float32)
-
-
-def test_a_full_scale_sine_is_near_zero_decibels_in_its_band():
-    tone = np.sin(2 * np.pi * 1_000 * np.arange(24_000) / 24_000).astype(np.float32)
-    picture = log_mel(tone)
-    assert picture.shape == (80, 80)
-    assert picture[40].max() == pytest.approx(0.0, abs=1.0)
-    assert picture.min() == FLOOR_DB
-
-
-def test_every_band_sees_something():
-    noise = np.random.default_rng(0).standard_normal(24_000).astype(np.float32) * np.float32(0.1)
-    assert (log_mel(noise)[10] > -70.0).all()
 
 
 def test_a_gain_is_a_distance_of_its_size(voice):
@@ -93,7 +80,9 @@ def test_a_much_longer_rendering_is_different(voice):
 
 def test_limits_can_be_set(voice):
     noisy = with_noise(voice, -25)
-    assert gate(voice, noisy, limits=GateLimits(equivalent_db=100.0, close_db=100.0)).verdict == "equivalent"
+    loose = {name: Limit(1e3, 1e3) for name in ("mean_db", "worst_db", "frame_db", "level_db", "seam", "voicing_error")}
+    assert gate(voice, noisy).verdict == "close"
+    assert gate(voice, noisy, limits=GateLimits(f0_cents=Limit(1e3, 1e3), **loose)).verdict == "equivalent"
 
 
 def test_nothing_at_all_is_measured_without_warnings():

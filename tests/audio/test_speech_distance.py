@@ -5,8 +5,8 @@ import pytest
 from scipy.fft import dct
 from scipy.signal import resample_poly
 
-from kokoro_lab.audio.compare import log_mel
 from kokoro_lab.audio.loudness import integrated_lufs, true_peak_dbtp
+from kokoro_lab.audio.spectrogram import log_mel
 from kokoro_lab.audio.speech_distance import mel_cepstral_distortion_db, pitch_distance, snr_db, speech_distance
 
 

@@ -9,7 +9,7 @@ import pytest
 from browser_lab import ROOT
 from report_blocks import quick_run
 
-from kokoro_lab.reports.render import render
+from kokoro_lab.reports.page.render import render
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 

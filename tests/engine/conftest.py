@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.engine import Engine
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))  # contract_models
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from contract_models import contract_model
+from patience import PATIENCE_S, until
 
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.engine import Engine
@@ -25,22 +25,30 @@ from kokoro_lab.text.phonemize import Phonemized, phonemizer_for
 
 
 class Flaky:
-    """A phonemiser that fails or sleeps on words that ask for it."""
+    """A phonemiser that fails, or sleeps until it is woken, on words that ask for it."""
 
     lang = "en-us"
+
+    def __init__(self, wake: threading.Event) -> None:
+        self.wake = wake
 
     def phonemize(self, text: str) -> Phonemized:
         if "crash" in text:
             raise ZeroDivisionError("scripted")
         if "sleep" in text:
-            time.sleep(0.5)
+            assert self.wake.wait(PATIENCE_S)
         return phonemizer_for("en-us").phonemize(text)
 
 
 @pytest.fixture
-def flaky(tmp_path: Path) -> Iterator[Engine]:
+def wake() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def flaky(tmp_path: Path, wake: threading.Event) -> Iterator[Engine]:
     parts = load_parts(EngineConfig(model=str(contract_model(tmp_path).path)))
-    parts.reader = Reader(make=lambda _: Flaky())
+    parts.reader = Reader(make=lambda _: Flaky(wake))
     with Engine(parts) as engine:
         yield engine
 
@@ -59,25 +67,23 @@ def test_a_phonemiser_that_raises_is_a_named_error_and_the_next_request_works(fl
     assert (calls.failed, calls.synthesized, calls.running) == (2, 1, 0)
 
 
-def test_a_phonemiser_that_sleeps_holds_up_neither_other_calls_nor_closing(flaky: Engine) -> None:
+def test_a_phonemiser_that_sleeps_holds_up_neither_other_calls_nor_closing(
+    flaky: Engine, wake: threading.Event
+) -> None:
     slow = threading.Thread(target=flaky.synthesize, args=("Please sleep.",))
     slow.start()
-    start = time.perf_counter()
     flaky.synthesize("All is well.")
-    assert time.perf_counter() - start < 0.4
-    stream = flaky.stream("Please sleep.")
-    start = time.perf_counter()
-    stream.close()
-    assert time.perf_counter() - start < 0.4
-    slow.join()
+    flaky.stream("Please sleep.").close()
+    assert slow.is_alive(), "it still sleeps: neither call waited for it"
+    wake.set()
+    slow.join(PATIENCE_S)
+    assert not slow.is_alive()
 
 
 def test_a_listener_that_leaves_frees_the_engine(flaky: Engine) -> None:
     for _ in range(20):
         next(flaky.stream("One sentence. " * 50))
-    deadline = time.monotonic() + 5
-    while flaky.status().calls.running and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: not flaky.status().calls.running)
     calls = flaky.status().calls
     assert (calls.cancelled, calls.running) == (20, 0)
     assert flaky.synthesize("All is well.").duration_s > 0
@@ -99,7 +105,7 @@ def test_a_provider_that_does_not_start_is_a_named_error_or_the_fallback_asked_f
     create = opening._create
 
     def failing(*given: Any) -> Any:
-        if len(given[-1]) > 1:  # the provider asked for, and the CPU behind it
+        if len(given[4]) > 1:  # the provider asked for, and the CPU behind it
             raise RuntimeError("scripted: no device")
         return create(*given)
 

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from kokoro_lab.engine.primer import pieces
 from kokoro_lab.engine.reader import Reader
 from kokoro_lab.errors import EmptyTextError, LanguageError
+from kokoro_lab.text.primer import pieces
 
 PARAGRAPH = (
     "When the keeper climbed the stairs that evening, he counted every step aloud, as he had done for thirty years. "

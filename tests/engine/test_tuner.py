@@ -10,7 +10,7 @@ from kokoro_lab.engine.caches import Cache
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.engine import Engine
 from kokoro_lab.engine.tuner import Knob, Tuner
-from kokoro_lab.runtime.pool import Turns
+from kokoro_lab.runtime.pool import ConcurrencyLimit
 
 
 class Bench:
@@ -94,28 +94,28 @@ def test_bounds_are_kept_and_without_a_reason_nothing_is_turned() -> None:
 
 
 def test_a_limit_on_turns_can_be_raised_and_lowered_while_callers_wait() -> None:
-    turns = Turns(1)
+    turns = ConcurrencyLimit(1)
     entered = threading.Semaphore(0)
     leave = threading.Event()
 
     def caller() -> None:
         with turns:
             entered.release()
-            leave.wait(10)
+            leave.wait(60)
 
     callers = [threading.Thread(target=caller) for _ in range(3)]
     for one in callers:
         one.start()
-    assert entered.acquire(timeout=5)
+    assert entered.acquire(timeout=60)
     assert not entered.acquire(timeout=0.05)
     turns.limit = 2
-    assert entered.acquire(timeout=5)
+    assert entered.acquire(timeout=60)
     assert not entered.acquire(timeout=0.05)
     turns.limit = 1
     leave.set()
     for one in callers:
-        one.join(5)
-    assert entered.acquire(timeout=5)
+        one.join(60)
+    assert entered.acquire(timeout=60)
 
 
 def test_a_cache_that_shrinks_drops_its_oldest() -> None:
@@ -133,7 +133,7 @@ def test_an_engine_under_load_tries_more_at_once_and_says_what_came_of_it() -> N
         for caller in callers:
             caller.start()
         for caller in callers:
-            caller.join(60)
+            caller.join(300)
         status = engine.status()
     assert status.tuner is not None
     assert status.tuner.looks > 0

@@ -11,7 +11,7 @@ import pytest
 from kokoro_lab.kernels.build import FLAGS, INSTRUCTION_SETS, SOURCE, compiler, host_machine
 from kokoro_lab.kernels.library import supported_sets
 
-PROGRAM = Path(__file__).parent / "arithmetic.cc"
+PROGRAM = Path(__file__).parents[1] / "support" / "arithmetic.cc"
 CROSS_COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
 
 

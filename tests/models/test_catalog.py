@@ -7,12 +7,14 @@ import os
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 
 from kokoro_lab.errors import ModelError, ModelNotFoundError
 from kokoro_lab.models import catalog
 from kokoro_lab.models.catalog import default_model, installed, models_folder, resolve
-from kokoro_lab.models.published import published_models
+from kokoro_lab.models.files.onnxfile import read_onnx
+from kokoro_lab.models.files.published import published_models
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def test_a_changed_file_is_noticed(folder: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-100] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ModelError, match="not the file its record describes"):
+    with pytest.raises(ModelError, match="differs from its record"):
         resolve("tiny")
 
 
@@ -73,11 +75,26 @@ def test_an_older_revision_is_built_anew(folder: Path) -> None:
     assert notices
 
 
-def test_a_file_elsewhere_is_taken_by_its_path_and_known_by_its_metadata(folder: Path, tmp_path: Path) -> None:
+def test_a_file_elsewhere_is_taken_by_its_path_and_known_by_its_shapes(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere.onnx"
     shutil.copy(resolve("tiny").path, copy)
     file = resolve(str(copy))
     assert (file.name, file.architecture, file.weights) == ("elsewhere", "tiny", "stand-in")
+
+
+def test_the_architecture_is_read_from_the_shapes_whatever_the_file_is_called_and_says(
+    folder: Path, tmp_path: Path
+) -> None:
+    model = read_onnx(resolve("tiny").path)
+    del model.metadata_props[:]
+    model.metadata_props.add(key="kokoro_lab.architecture", value="full")
+    path = tmp_path / "kokoro-v1.0.onnx"
+    onnx.save(model, path)
+    assert resolve(str(path)).architecture == "tiny"
+    convolution = next(tensor for tensor in model.graph.initializer if tuple(tensor.dims) == (16, 16, 11))
+    model.graph.initializer.remove(convolution)
+    onnx.save(model, path)
+    assert resolve(str(path)).architecture == "unknown"
 
 
 def test_published_is_said_by_sum_alone(folder: Path, tmp_path: Path) -> None:

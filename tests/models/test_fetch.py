@@ -14,7 +14,7 @@ from misbehaving import Server, serving
 from kokoro_lab.errors import ModelError, ModelNotFoundError
 from kokoro_lab.models.catalog import models_folder, resolve
 from kokoro_lab.models.fetch import download, fetch, fetch_voices, mirrored, part_path
-from kokoro_lab.models.published import PublishedFile, published_files, published_name
+from kokoro_lab.models.files.published import PublishedFile, published_files, published_name
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
 FILE = PublishedFile(
@@ -82,7 +82,7 @@ def test_a_server_without_ranges_starts_over(server: Server, tmp_path: Path) -> 
 
 def test_a_part_of_something_else_is_found_out_and_deleted(server: Server, tmp_path: Path) -> None:
     part_path(tmp_path / "f").write_bytes(b"garbage")
-    with pytest.raises(ModelError, match="nothing was kept"):
+    with pytest.raises(ModelError, match="was deleted"):
         download(FILE, tmp_path / "f")
     assert _visible(tmp_path) == []
     download(FILE, tmp_path / "f")
@@ -97,7 +97,7 @@ def test_an_oversized_part_is_thrown_away(server: Server, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("mood", "says"),
     [
-        ("corrupts", "nothing was kept"),
+        ("corrupts", "was deleted"),
         ("other file", "it is another file"),
         ("refuses", "answered 503"),
         ("has nothing", "answered 404"),

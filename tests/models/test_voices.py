@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
+import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -89,5 +93,61 @@ def test_the_real_packs_are_recognised_by_their_sum() -> None:
 def test_a_pack_that_unpacks_to_more_than_a_voice_is_not_read(voices: Path) -> None:
     np.savez_compressed(voices / "bomb.npz", af_bomb=np.zeros((2000, 1000), np.float32))
     assert (voices / "bomb.npz").stat().st_size < 20_000
-    with pytest.raises(VoiceError, match="unpacks to more"):
+    with pytest.raises(VoiceError, match="larger than any voice pack"):
         load_voice(f"{voices / 'bomb.npz'}#af_bomb")
+
+
+@pytest.mark.parametrize(
+    "name", ["/dev/zero", "pipe.npz", "folder.bin", "sparse.bin", "sparse.pt", "loop.npz", "\0.bin"]
+)
+def test_what_is_no_file_of_a_voices_size_is_refused_at_once(voices: Path, name: str) -> None:
+    path = voices / name
+    if name.startswith("pipe"):
+        os.mkfifo(path)
+    elif name.startswith("folder"):
+        path.mkdir()
+    elif name.startswith("loop"):
+        path.symlink_to(path)
+    elif name.startswith("sparse"):
+        with path.open("wb") as stream:
+            stream.truncate(1 << 42)
+    began = time.process_time()
+    for spelling in (str(path), f"{path}#af_heart"):
+        with pytest.raises(VoiceError, match="; "):
+            load_voice(spelling)
+    assert time.process_time() - began < 0.5
+
+
+def test_a_header_that_claims_terabytes_is_refused_before_anything_is_allocated(voices: Path) -> None:
+    stream = io.BytesIO()
+    np.save(stream, np.zeros(4, "f8"))
+    claim = stream.getvalue().replace(b"(4,), }   ", b"(5000000000000,), }")[:160]
+    (voices / "claim.npy").write_bytes(claim)
+    with zipfile.ZipFile(voices / "claim.npz", "w") as archive:
+        archive.writestr("af_heart.npy", claim)
+    for name in ("claim.npy", "claim.npz"):
+        with pytest.raises(VoiceError, match=r"shorter or longer than its header|not an array|not a NumPy array"):
+            load_voice(str(voices / name))
+
+
+def test_names_in_an_archive_do_not_reach_the_terminal(voices: Path, styles: np.ndarray) -> None:
+    np.savez(voices / "odd.npz", **{"\x1b[2Jx": styles, "good": styles, "other": styles})
+    with pytest.raises(VoiceError, match=r"name a voice, as in odd\.npz#good") as caught:
+        load_voice(str(voices / "odd.npz"))
+    assert "\x1b" not in caught.value.message
+
+
+def test_a_changed_file_has_another_sum(voices: Path, styles: np.ndarray) -> None:
+    path = voices / "mine.bin"
+    sums = set()
+    for change in range(3):
+        (styles + change).tofile(path)
+        os.utime(path, (change, change))
+        sums.add(load_voice(str(path)).sha256)
+    assert len(sums) == 3
+
+
+def test_a_pack_may_be_an_npy_of_any_float_and_order(voices: Path, styles: np.ndarray) -> None:
+    for kind in ("<f4", ">f4", "<f8", "<f2"):
+        np.save(voices / "mine.npy", np.asfortranarray(styles.astype(kind)))
+        np.testing.assert_allclose(load_voice(str(voices / "mine.npy")).styles, styles[:, 0], atol=2e-3)

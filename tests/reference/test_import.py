@@ -14,14 +14,14 @@ torch = pytest.importorskip("torch", reason="run `make reference`")
 import upstream
 from exports import Style, export, halved
 
-from kokoro_lab.models.architecture import FULL
-from kokoro_lab.models.graph import build
-from kokoro_lab.models.importer import recover
-from kokoro_lab.models.onnxfile import read_onnx
-from kokoro_lab.models.state import fold
-from kokoro_lab.models.weights import seeded_state
+from kokoro_lab.models.files.onnxfile import read_onnx
+from kokoro_lab.models.graph.architecture import FULL
+from kokoro_lab.models.graph.model_graph import build
+from kokoro_lab.models.graph.state_dict import fold
+from kokoro_lab.models.graph.weights import seeded_state
+from kokoro_lab.models.importing.importer import recover
+from kokoro_lab.variants.import_proof import prove
 from kokoro_lab.variants.probes import check_probes
-from kokoro_lab.variants.proof import prove
 
 pytestmark = [
     pytest.mark.reference,

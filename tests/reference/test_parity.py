@@ -11,11 +11,11 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from kokoro_lab.models.architecture import FULL, UNREAD_PARAMETERS, parameters
-from kokoro_lab.models.graph import build_stage
-from kokoro_lab.models.noise import TABLE_ROWS
-from kokoro_lab.models.stages import STAGES
-from kokoro_lab.models.weights import seeded_state
+from kokoro_lab.models.graph.architecture import FULL, UNREAD_PARAMETERS, parameters
+from kokoro_lab.models.graph.model_graph import build_stage
+from kokoro_lab.models.graph.seeded_noise import TABLE_ROWS
+from kokoro_lab.models.graph.stages import STAGES
+from kokoro_lab.models.graph.weights import seeded_state
 
 torch = pytest.importorskip("torch", reason="run `make reference`")
 upstream = pytest.importorskip("upstream")

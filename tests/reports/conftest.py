@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import report_blocks
 
-from kokoro_lab.measure.cell import Block
-from kokoro_lab.reports.evidence import Evidence
+from kokoro_lab.measure.records.cell import Block
+from kokoro_lab.reports.rows.evidence import Evidence
 
 
 @pytest.fixture(scope="session")

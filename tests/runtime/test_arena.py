@@ -13,7 +13,7 @@ from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.engine import Engine
 from kokoro_lab.errors import InferenceError, SettingError
 from kokoro_lab.models.catalog import ModelFile
-from kokoro_lab.runtime.arena import documented_size_mb, worth_changing
+from kokoro_lab.runtime.arena import size_for_machine_mib
 from kokoro_lab.runtime.session import Session
 from kokoro_lab.runtime.settings import SessionSettings
 
@@ -22,17 +22,17 @@ SHORT = [50] * 20
 
 
 def test_each_session_keeps_the_limit_it_was_opened_with(tiny: ModelFile, style: NDArray[np.float32]) -> None:
-    small = Session.open(tiny, SessionSettings(arena_limit_mb=48))
-    large = Session.open(tiny, SessionSettings(arena_limit_mb=2048))
+    small = Session.open(tiny, SessionSettings(arena_limit_mib=48))
+    large = Session.open(tiny, SessionSettings(arena_limit_mib=2048))
     free = Session.open(tiny)
     for session in (large, free):
         assert len(session.run(LONG, style, 1.0).audio) > 0
         assert session.arena_refusals == 0
-    with pytest.raises(InferenceError, match="need more than the arena's 48 MB; raise arena_limit_mb"):
+    with pytest.raises(InferenceError, match="need more than the arena's 48 MiB; raise arena_limit_mib"):
         small.run(LONG, style, 1.0)
     assert small.arena_refusals == 1
     assert np.array_equal(small.run(SHORT, style, 1.0).audio, free.run(SHORT, style, 1.0).audio)
-    assert [one.read_back()["arena_limit_mb"] for one in (small, large, free)] == ["48", "2048", "0"]
+    assert [one.read_back()["arena_limit_mib"] for one in (small, large, free)] == ["48", "2048", "0"]
     assert len({small.digest(), large.digest(), free.digest()}) == 3
 
 
@@ -46,8 +46,8 @@ def test_an_arena_that_grows_as_requested_gives_the_same_samples(tiny: ModelFile
     ("wrong", "says"),
     [
         ({"arena_extend": "triple"}, "use one of double, requested"),
-        ({"arena_limit_mb": -1}, "use 0 for no limit"),
-        ({"arena": False, "arena_limit_mb": 64}, "turn arena on"),
+        ({"arena_limit_mib": -1}, r"use a whole number of MiB from 0 \(no limit\)"),
+        ({"arena": False, "arena_limit_mib": 64}, "turn arena on"),
     ],
 )
 def test_a_setting_that_cannot_be_kept_is_refused(wrong: dict[str, object], says: str) -> None:
@@ -56,7 +56,7 @@ def test_a_setting_that_cannot_be_kept_is_refused(wrong: dict[str, object], says
 
 
 @pytest.mark.parametrize(
-    ("total_gb", "cores", "tokens", "used", "size"),
+    ("total_gib", "cores", "tokens", "used", "size"),
     [
         (8, 8, 255, 0.5, 384),
         (12, 8, 255, 0.5, 512),
@@ -67,27 +67,21 @@ def test_a_setting_that_cannot_be_kept_is_refused(wrong: dict[str, object], says
         (16, 8, 255, 0.85, 614),
     ],
 )
-def test_the_documents_factors(total_gb: float, cores: int, tokens: int, used: float, size: int) -> None:
-    assert documented_size_mb(total_gb, cores, tokens, used) == size
-
-
-def test_a_change_must_be_worth_it() -> None:
-    assert worth_changing(512, 600)
-    assert not worth_changing(512, 570)
-    assert not worth_changing(1024, 1100)
+def test_the_specification_s_factors(total_gib: float, cores: int, tokens: int, used: float, size: int) -> None:
+    assert size_for_machine_mib(total_gib, cores, tokens, used) == size
 
 
 def test_an_engine_says_what_its_arena_is_limited_to() -> None:
     with Engine.load(EngineConfig(model="tiny", arena_auto=True)) as engine:
         assert engine.synthesize("Hello.").duration_s > 0
-        assert engine.status().arena.limit_mb > 100
-    with Engine.load(EngineConfig(model="tiny", arena_limit_mb=48)) as engine:
-        with pytest.raises(InferenceError, match="48 MB"):
+        assert engine.status().arena.limit_mib > 100
+    with Engine.load(EngineConfig(model="tiny", arena_limit_mib=48)) as engine:
+        with pytest.raises(InferenceError, match="48 MiB"):
             engine.synthesize("several words and no end " * 20)
         assert engine.synthesize("Hello.").duration_s > 0  # the next one works
         assert engine.status().arena.refusals == 1
     with pytest.raises(SettingError, match="set one of them"):
-        EngineConfig(arena_auto=True, arena_limit_mb=64)
+        EngineConfig(arena_auto=True, arena_limit_mib=64)
 
 
 def test_an_arena_that_shrinks_holds_less_after_a_long_call(tiny: ModelFile) -> None:
@@ -103,14 +97,14 @@ def test_an_arena_that_shrinks_holds_less_after_a_long_call(tiny: ModelFile) -> 
         "before = read_memory().rss_bytes\n"
         "session.run([1] * 510, style, 1.0)\n"
         "if sys.argv[1] == 'gives back':\n"
-        "    session.give_back()\n"
+        "    session.release_memory()\n"
         "print((read_memory().rss_bytes - before) / 2**20)\n"
     )
 
-    def held_mb(how: str) -> float:
+    def held_mib(how: str) -> float:
         done = subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True)
         return float(done.stdout)
 
-    kept = held_mb("keeps")
-    assert held_mb("shrinks") < 0.5 * kept
-    assert held_mb("gives back") < 0.5 * kept
+    kept = held_mib("keeps")
+    assert held_mib("shrinks") < 0.5 * kept
+    assert held_mib("gives back") < 0.5 * kept

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import psutil
+from patience import until
 
 from kokoro_lab.runtime.memory import MemoryReading, Watchdog, allocator_unused_share, read_memory, trim
 
@@ -93,11 +94,8 @@ def test_growth_is_told_by_request() -> None:
 def test_the_thread_looks_by_itself_and_stops() -> None:
     dog = Watchdog(lambda: None, lambda: 0, interval_s=0.01, pressure=1.0)
     dog.start()
-    deadline = time.monotonic() + 5
-    while len(dog.status().readings) < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert until(lambda: len(dog.status().readings) >= 3)
     dog.stop()
     seen = len(dog.status().readings)
-    assert seen >= 3
     time.sleep(0.05)
     assert len(dog.status().readings) == seen

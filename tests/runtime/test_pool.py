@@ -22,10 +22,12 @@ SHORT, MEDIUM, LONG = "Hello there.", "word " * 18, "word " * 50
 
 
 class ScriptedSession:
-    """A session of scripted latency and failures."""
+    """A session of scripted latency and failures; its first calls wait until a `crowd` of them runs at once."""
 
-    def __init__(self, seconds: float = 0.0, fails: int = 0, error: Exception | None = None) -> None:
+    def __init__(self, seconds: float = 0.0, fails: int = 0, error: Exception | None = None, crowd: int = 0) -> None:
         self.seconds = seconds
+        self.crowd = crowd
+        self.crowded = threading.Event()
         self.fails = fails
         self.error = error or InferenceError("scripted")
         self.running = self.most = self.calls = 0
@@ -39,6 +41,9 @@ class ScriptedSession:
             failing = self.fails > 0
             self.fails -= failing
         try:
+            if self.most >= self.crowd:
+                self.crowded.set()
+            assert self.crowded.wait(60)
             time.sleep(self.seconds)
             if failing:
                 raise self.error
@@ -136,7 +141,7 @@ def test_a_cancelled_call_is_not_tried_elsewhere() -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_no_more_calls_run_at_once_than_allowed(concurrency: int) -> None:
-    session = ScriptedSession(0.01)
+    session = ScriptedSession(0.01, crowd=concurrency)
     pool = SessionPool(pool_of(wide=session), concurrency=concurrency)
     threads = [threading.Thread(target=pool.run, args=([1], STYLE, 1.0)) for _ in range(12)]
     for thread in threads:

@@ -44,5 +44,5 @@ def test_a_refusal_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "setpriority", refuse)
-    with pytest.raises(SettingError, match=r"the system refuses it \(Permission denied\)"):
+    with pytest.raises(SettingError, match=r"the system refuses priority .* \(Permission denied\)"):
         set_priority(-5)

@@ -37,9 +37,9 @@ def test_flags_are_spelt_as_their_provider_wants_them() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
-        ("ane", {}, "there is no provider 'ane'"),
-        ("cpu", {"use_arena": "1"}, "has no option 'use_arena'; it has: none"),
-        ("coreml", {"MLComputeUnits": "ANE"}, "use one of ALL, CPUOnly"),
+        ("ane", {}, "unknown provider 'ane'"),
+        ("cpu", {"use_arena": "1"}, "has no option 'use_arena'; available options: none"),
+        ("coreml", {"MLComputeUnits": "ANE"}, "choose one of ALL, CPUOnly"),
         ("openvino", {"device_id": "CPU"}, "no option 'device_id'"),
         ("cuda", {"device_id": "-1"}, "use a whole number"),
         ("coreml", {"EnableOnSubgraphs": "maybe"}, "use true or false"),

@@ -10,13 +10,13 @@ import pytest
 
 from kokoro_lab import Engine, EngineConfig
 from kokoro_lab.errors import InferenceError, ModelNotFoundError, SettingError
-from kokoro_lab.models.architecture import TINY
 from kokoro_lab.models.catalog import installed_names, models_folder, remove, resolve
+from kokoro_lab.models.graph.architecture import TINY
 from kokoro_lab.models.listing import listing
-from kokoro_lab.models.partition import read_whole
+from kokoro_lab.models.rewrite.partition import read_whole
 from kokoro_lab.runtime.session import Cancellation, Session
 from kokoro_lab.runtime.settings import SessionSettings
-from kokoro_lab.runtime.staged import Staged
+from kokoro_lab.runtime.staged import StagedSession
 from kokoro_lab.variants.make import make
 from kokoro_lab.variants.probes import check_probes
 from kokoro_lab.variants.verify import verify
@@ -74,7 +74,7 @@ class _Half:
         assert set(self._inputs) <= set(feeds)
         self.entered.release()
         if self._gate is not None:
-            assert self._gate.wait(10)
+            assert self._gate.wait(60)
         return [feeds[self._inputs[0]]] * len(outputs)
 
 
@@ -87,7 +87,7 @@ def test_the_front_of_one_call_runs_while_the_back_of_another_does() -> None:
     gate = threading.Event()
     front = _Half(["tokens", "style"], ["duration", "f0"])
     back = _Half(["f0", "style"], ["audio"], gate)
-    staged = Staged(front, back)
+    staged = StagedSession(front, back)
     answers: dict[int, list[int]] = {}
 
     def call(number: int) -> None:
@@ -96,12 +96,12 @@ def test_the_front_of_one_call_runs_while_the_back_of_another_does() -> None:
     threads = [threading.Thread(target=call, args=(number,)) for number in (1, 2)]
     for thread in threads:
         thread.start()
-    assert all(front.entered.acquire(timeout=10) for _ in threads), "both fronts ran"
-    assert back.entered.acquire(timeout=10)
+    assert all(front.entered.acquire(timeout=60) for _ in threads), "both fronts ran"
+    assert back.entered.acquire(timeout=60)
     assert not back.entered.acquire(timeout=0.05), "while one back, and only one, was at work"
     gate.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert answers == {1: [1, 1], 2: [2, 2]}
     assert [each.name for each in staged.get_outputs()] == ["audio", "duration"]
 

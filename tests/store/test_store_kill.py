@@ -15,7 +15,7 @@ import pytest
 
 from kokoro_lab.store import Store
 
-WRITER = Path(__file__).parent / "store_writer.py"
+WRITER = Path(__file__).parents[1] / "support" / "store_writer.py"
 RANDOM_KILLS = int(os.environ.get("KOKORO_LAB_TEST_KILLS", "7"))
 """CI runs a few; set KOKORO_LAB_TEST_KILLS=50 for the long proof."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kokoro_lab.measure.cell import Block, BlockResult, Cell, GateReading, ModelReading, QuietReading, Repeat
+from kokoro_lab.measure.records.cell import Block, BlockResult, Cell, GateReading, ModelReading, QuietReading, Repeat
 from kokoro_lab.store import RunRecord, Store
 from kokoro_lab.store.blocks import stored_blocks
 from kokoro_lab.sweeps.conclude import FIGURES, conclude, verdict_rows
@@ -67,7 +67,7 @@ def test_every_comparison_pair_of_twins_and_text_has_a_row_a_figure(store: Store
     assert 0 < total.loc["noise"]["details"]["floor"] < total.loc["noise"]["details"]["detectable"] < 0.05
     assert "short" in total.loc["noise"]["reason"]
     needed = total.loc["noise"]["details"]["blocks_needed"]
-    assert 6 <= needed <= 8 and f"{needed} blocks a cell find one of 5%" in total.loc["noise"]["reason"]
+    assert 6 <= needed <= 8 and f"{needed} blocks per cell detect an effect of 5%" in total.loc["noise"]["reason"]
 
 
 def test_concluding_again_changes_nothing_and_more_blocks_replace_what_was_said(store: Store) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kokoro_lab.measure.cell import Block, BlockResult, Cell, QuietReading
-from kokoro_lab.store import RunRecord, Store
-from kokoro_lab.sweeps.estimate import AROUND_S, Past, clock
+from kokoro_lab.measure.records.cell import Block, BlockResult, Cell, QuietReading
+from kokoro_lab.store import NotebookRun, RunRecord, Store
+from kokoro_lab.sweeps.estimate import AROUND_S, DurationHistory, in_minutes
 from kokoro_lab.sweeps.job import Job
 from kokoro_lab.sweeps.progress import varied
 
@@ -30,14 +31,14 @@ def kept(places: Path, cell: Cell, seconds: float, *, machine: str = HERE, run: 
     Store(places / "tables").append_block(record, dataclasses.replace(block, wall_s=seconds))
 
 
-def past(places: Path, machine: str = HERE) -> Past:
-    return Past.of(Store(places / "tables"), machine)
+def past(places: Path, machine: str = HERE) -> DurationHistory:
+    return DurationHistory.of(Store(places / "tables"), machine)
 
 
 def test_with_no_past_run_the_budget_is_the_guess_and_that_is_said(places: Path) -> None:
     found = past(places).estimate(job(places, budget_s=48))
     assert found.guessed and found.seconds == 48 + AROUND_S and found.blocks == 4
-    assert "no past run on this machine: guess from its budget 1 min 0 s" in found.sentence
+    assert "1 min 0 s by its budget (no earlier run on this machine)" in found.sentence
 
 
 def test_the_same_cells_are_taken_at_their_medians(places: Path) -> None:
@@ -48,7 +49,7 @@ def test_the_same_cells_are_taken_at_their_medians(places: Path) -> None:
     kept(places, second, 7.0)
     found = past(places).estimate(work)
     assert found.seconds == pytest.approx(2 * 5.0 + 2 * 7.0 + AROUND_S)
-    assert (found.same, found.similar) == (2, 0) and "from past runs of these cells" in found.sentence
+    assert (found.same, found.similar) == (2, 0) and "from earlier runs of these cells" in found.sentence
 
 
 def test_a_cell_that_differs_in_threads_counts_as_similar(places: Path) -> None:
@@ -108,10 +109,8 @@ def test_what_a_notebook_takes_beside_its_blocks_is_learned(places: Path) -> Non
     work = job(places)
     for item in work.planned():
         kept(places, item.cell, 4.0)
-    Store(places / "tables").append_notebook(
-        run_id="old", notebook="providers", plan="", status="ok", error="", executed="",
-        started_at="2026-11-20T10:00:00+00:00", wall_s=8.0 + 25.0,
-    )  # fmt: skip
+    moment = datetime.datetime(2026, 11, 20, 10, tzinfo=datetime.UTC)
+    Store(places / "tables").append_notebook(NotebookRun("old", "providers", "", "ok", "", "", moment, 8.0 + 25.0))
     assert past(places).estimate(work).seconds == pytest.approx(16.0 + 25.0)
 
 
@@ -122,4 +121,4 @@ def test_only_factors_that_vary_are_named(places: Path) -> None:
 
 @pytest.mark.parametrize(("seconds", "words"), [(4.6, "5 s"), (185, "3 min 5 s"), (4800, "1 h 20 min")])
 def test_a_duration_is_said_as_people_do(seconds: float, words: str) -> None:
-    assert clock(seconds) == words
+    assert in_minutes(seconds) == words

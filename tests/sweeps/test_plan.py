@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 import yaml
 
 from kokoro_lab.errors import PlanError
-from kokoro_lab.measure.gate import reference_of
-from kokoro_lab.sweeps.job import Job, open_job
-from kokoro_lab.sweeps.plan import PLANS, load_plan, new_run_id
-from kokoro_lab.sweeps.texts import preset_text
+from kokoro_lab.measure.records.cell import Cell
+from kokoro_lab.measure.sampling.audio_gate import reference_of
+from kokoro_lab.sweeps.job import FACTORS, OF_THE_JOB, Group, Job, SamplingCounts, open_job
+from kokoro_lab.sweeps.plan import load_plan, new_run_id, plans_folder
+from kokoro_lab.sweeps.preset_texts import preset_text
 
 Write = Callable[..., Path]
 
@@ -56,6 +58,34 @@ def test_a_group_becomes_the_cross_product_of_its_factors(write: Write) -> None:
     assert {item.cell.text for item in planned} == {preset_text("short"), preset_text("long")}
 
 
+def test_a_group_has_each_factor_of_a_cell_with_the_cell_s_default() -> None:
+    factors = {item.name for item in fields(Cell)} - OF_THE_JOB
+    assert set(FACTORS) == factors == set(Group.model_fields) - set(SamplingCounts.model_fields)
+    (levels,) = Group(text="short").combinations()  # type: ignore[call-arg]
+    assert Cell(**{**levels, "model": "tiny", "provider_options": (), "engine_settings": ()}) == Cell("tiny", "short")
+
+
+def test_cells_are_planned_text_and_model_fastest() -> None:
+    assert FACTORS[:3] == ("provider", "provider_options", "intra_op_threads")
+    assert FACTORS[-8:] == ("state", "voice", "speed", "lang", "seed", "replica", "text", "model")
+
+
+@pytest.mark.parametrize("name", [name for name in FACTORS if name not in ("text", "model")])
+def test_a_level_that_no_cell_takes_is_refused_with_its_place(write: Write, name: str) -> None:
+    wrong = {"provider_options": [1], "engine_settings": [{"arena": None}], "speed": [0], "clients": [0]}
+    levels = wrong.get(name, [[]] if name in ("seed", "voice", "lang", "environment") else ["no such level", -1])
+    with pytest.raises(PlanError, match=rf"notebooks\.0\.groups\.0\.{name}"):
+        load_plan(write(notebooks=one(groups=[{"text": "short", name: levels}])))
+
+
+def test_a_plan_may_use_the_former_or_the_present_name_of_a_setting(write: Write) -> None:
+    ids = []
+    for settings in ({"arena_limit_mb": 64}, {"arena_limit_mib": 64}):
+        groups = [{"text": "short"}, {"text": "short", "engine_settings": settings}]
+        ids.append([item.cell.id for item in job_of(write(notebooks=one(groups=groups))).planned()])
+    assert ids[0] == ids[1]
+
+
 def test_each_text_has_one_reference_its_first_warm_cell_on_the_cpu(write: Write) -> None:
     groups = [
         {"text": ["short", "medium"], "provider": ["openvino", "cpu"], "state": ["cold", "warm"]},
@@ -89,16 +119,16 @@ def test_every_mistake_of_a_plan_is_listed_with_where_it_is(write: Write) -> Non
     with pytest.raises(PlanError) as caught:
         load_plan(write(notebooks=one(groups=groups, blocks=0), budget_s=-1))
     message = caught.value.message
-    for part in ("7 mistakes", "no text called shrot", "no provider 'gpu'", "groups.1.state", "groups.1.colour",
+    for part in ("7 mistakes", "unknown text shrot", "unknown provider 'gpu'", "groups.1.state", "groups.1.colour",
                  "notebooks.0.blocks", "groups.0.intra_op_threads", "budget_s"):  # fmt: skip
         assert part in message
 
 
 def test_a_notebook_that_is_missing_or_there_twice_is_a_mistake(write: Write) -> None:
     groups = [{"text": "short"}]
-    with pytest.raises(PlanError, match=r"there is no notebooks/nothing\.ipynb"):
+    with pytest.raises(PlanError, match=r"notebooks/nothing\.ipynb does not exist"):
         load_plan(write(notebooks=one("nothing", groups=groups)))
-    with pytest.raises(PlanError, match="providers is there twice"):
+    with pytest.raises(PlanError, match="providers is listed twice"):
         load_plan(write(notebooks=one(groups=groups) * 2))
     with pytest.raises(PlanError, match="own budgets take 61 s of 60 s"):
         load_plan(write(notebooks=one(groups=groups, budget_s=61)))
@@ -116,21 +146,59 @@ def test_cells_that_cannot_be_planned_are_all_named(write: Write) -> None:
 def test_files_that_are_not_plans_are_refused_in_one_sentence(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [")
-    with pytest.raises(PlanError, match="cannot be read") as caught:
+    with pytest.raises(PlanError, match=r"is malformed: .*, line 1") as caught:
         load_plan(broken)
     assert "\n" not in caught.value.message
     broken.write_text("just words")
     with pytest.raises(PlanError, match="has a mistake"):
         load_plan(broken)
-    with pytest.raises(PlanError, match=r"There is no plan .*quick"):
+    with pytest.raises(PlanError, match=r"unknown plan .*quick"):
         load_plan("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"budget_s": 1e300}, "budget_s: should be less than or equal to 2592000"),
+        ({"budget_s": float("nan")}, "budget_s: should be a finite number"),
+        ({"budget_s": float("inf")}, "budget_s: should be a finite number"),
+        ({"retries": 10**9}, "retries: should be less than or equal to 100"),
+        ({"blocks": 10**9}, "blocks: should be less than or equal to 1000"),
+        ({"repeats": 10**9}, "repeats: should be less than or equal to 10000"),
+        ({"groups": [{"text": "short", "clients": 10**9}]}, "clients.0: should be less than or equal to 10000"),
+        ({"groups": [{"text": "short", "speed": float("inf")}]}, "speed.0: should be a finite number"),
+        ({"groups": [{"text": "short", "seed": 2**63}]}, "seed.0: should be less than 9223372036854775808"),
+        ({"groups": [{"text": "short", "voice": "x" * 1_001}]}, "voice.0: string should have at most 1000 characters"),
+        ({"groups": [{"text": "short", "intra_op_threads": []}]}, "intra_op_threads: .*at least 1 item"),
+    ],
+)
+def test_a_number_that_no_sweep_has_is_refused_with_its_range(write: Write, change: dict[str, Any], words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        load_plan(write(notebooks=one(**{"groups": [{"text": "short"}], **change})))
+
+
+def test_a_plan_of_very_many_cells_is_counted_and_refused_before_it_is_expanded(write: Write) -> None:
+    seeds = list(range(500))
+    groups = [{"text": "short", "seed": seeds, "replica": seeds, "speed": [1 + at / 1000 for at in range(400)]}]
+    plan = load_plan(write(notebooks=one(groups=groups)))
+    with pytest.raises(PlanError, match="has 100,000,000 combinations of factor levels, more than 2,000; remove"):
+        plan.jobs("r1", Path("/results"))
+    many = {"text": "short", "seed": list(range(150)), "blocks": 1000}
+    with pytest.raises(PlanError, match="150,000 blocks are more than 100,000"):
+        load_plan(write(notebooks=one(groups=[many]))).jobs("r1", Path("/results"))
+
+
+def test_a_name_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "twice.yaml").write_text("name: a\nbudget_s: 5\nbudget_s: 500\n")
+    with pytest.raises(PlanError, match="'budget_s' is given twice, line 3"):
+        load_plan(tmp_path / "twice.yaml")
 
 
 def test_a_plan_is_found_by_its_name(write: Write) -> None:
     assert load_plan("quick").name == "quick"
 
 
-@pytest.mark.parametrize("path", sorted(PLANS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(plans_folder().glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_committed_plans_are_sound_and_named_like_their_files(path: Path) -> None:
     plan = load_plan(path)
     assert plan.name == path.stem and plan.about
@@ -143,12 +211,12 @@ def test_a_job_survives_its_file_and_a_foreign_one_is_refused(write: Write, tmp_
     path.write_text(job.model_dump_json())
     assert Job.read(path) == job
     assert open_job(str(path), notebook="providers") == job
-    with pytest.raises(PlanError, match="is for notebook providers, and this is caching"):
+    with pytest.raises(PlanError, match="is for notebook providers, but this is caching"):
         open_job(str(path), notebook="caching")
     path.write_text('{"run_id": "../x"}')
     with pytest.raises(PlanError, match=r"run_id.*notebook.*groups"):
         Job.read(path)
-    with pytest.raises(PlanError, match="cannot be read"):
+    with pytest.raises(PlanError, match=r"no file .*nothing"):
         Job.read(tmp_path / "nothing.json")
 
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import datetime
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from kokoro_lab.errors import BusyError
-from kokoro_lab.measure.cell import QuietReading
-from kokoro_lab.measure.lock import measuring_alone
-from kokoro_lab.measure.rounds import rounds
+from kokoro_lab.errors import BusyError, PlanError
+from kokoro_lab.measure.machine import wall_clock
+from kokoro_lab.measure.machine.lock import exclusive_measurement
+from kokoro_lab.measure.records.cell import QuietReading
+from kokoro_lab.measure.records.identity import PARTS
+from kokoro_lab.measure.sampling.rounds import rounds
 from kokoro_lab.store import Store
 from kokoro_lab.sweeps.job import Job
 from kokoro_lab.sweeps.progress import Progress, ProgressFile
 from kokoro_lab.sweeps.run import RunSummary, measure, progress_path
 
-WORKER = (sys.executable, str(Path(__file__).with_name("sweep_worker.py")))
+WORKER = (sys.executable, str(Path(__file__).parents[1] / "support" / "sweep_worker.py"))
 Measure = Callable[..., RunSummary]
 
 
@@ -32,7 +37,9 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path, log: Path) -> Measure:
+def run(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> Measure:
+    monkeypatch.setattr("kokoro_lab.sweeps.run.expected_parts", lambda cell: dict.fromkeys(PARTS, "same"))
+
     def run(job: Job, progress: Callable[[Progress], None] | None = None) -> RunSummary:
         return measure(job, progress, worker_command=WORKER, lock=tmp_path / "lock")
 
@@ -66,12 +73,12 @@ def job(places: Path) -> Callable[..., Job]:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine may be busy; these tests are about something else."""
-    monkeypatch.setattr("kokoro_lab.measure.sampling.reading", lambda before, after: QuietReading(False))
+    monkeypatch.setattr("kokoro_lab.measure.sampling.sampler.reading", lambda before, after: QuietReading(False))
 
 
 def test_every_block_is_kept_with_its_samples_and_what_ran(run: Measure, store: Store, job: Callable[..., Job]) -> None:
     summary = run(job())
-    assert (summary.planned, summary.kept, summary.measured, summary.statuses) == (4, 4, 4, {"ok": 4})
+    assert (summary.planned, summary.stored, summary.measured, summary.statuses) == (4, 4, 4, {"ok": 4})
     assert Counter(store.samples("r1")["block"]) == {0: 4, 1: 4}
     cells = store.cells("r1")
     assert set(cells["notebook"]) == {"providers"} and set(cells["plan"]) == {"trial"}
@@ -97,14 +104,14 @@ def test_a_contaminated_block_is_measured_again_after_a_resume_too(
 
     def machine(contaminated: bool) -> None:
         reading = QuietReading(contaminated, "a hog" * contaminated)
-        monkeypatch.setattr("kokoro_lab.measure.sampling.reading", lambda before, after: reading)
+        monkeypatch.setattr("kokoro_lab.measure.sampling.sampler.reading", lambda before, after: reading)
 
     machine(contaminated=True)
     with pytest.raises(KeyboardInterrupt):
         run(job(retries=1), interrupt)
     machine(contaminated=False)
     summary = run(job(retries=1))
-    assert (summary.measured, summary.kept) == (4, 4)
+    assert (summary.measured, summary.stored) == (4, 4)
     (retry,) = store.cells("r1").query("attempt == 1").to_dict("records")
     assert (retry["replaces"], retry["contaminated"]) == (0, False)
     assert store.contaminated("r1") == {(retry["cell_id"], 0)}
@@ -128,11 +135,13 @@ def test_an_interrupted_run_takes_up_where_it_was(
         run(asked, interrupt)
     assert len(store.cells()) == after
     summary = run(asked)  # the machine's lock is free again, too
-    assert (summary.measured, summary.kept) == (8 - after, 8)
+    assert (summary.measured, summary.stored) == (8 - after, 8)
     in_order = store.cells().sort_values("order")
     planned = [(slot.cell.id, slot.round) for slot in rounds([item.cell for item in asked.planned()], 2, 7)]
     assert list(zip(in_order["cell_id"], in_order["block"], strict=True)) == planned
-    assert log.read_text().split() == [cell_id for cell_id, _ in planned]
+    again = Counter(log.read_text().split()) - Counter(cell_id for cell_id, _ in planned)
+    first_round = Counter(cell_id for cell_id, round_ in planned if round_ == 0)
+    assert again <= (first_round if after < 4 else Counter()), "only what waited for its reference was lost"
 
 
 def test_a_failing_cell_is_kept_with_its_error_and_the_others_go_on(
@@ -140,11 +149,11 @@ def test_a_failing_cell_is_kept_with_its_error_and_the_others_go_on(
 ) -> None:
     events: list[Progress] = []
     summary = run(job({"text": "ultra-short", "provider": ["cpu", "openvino", "coreml", "cuda"]}), events.append)
-    assert summary.kept == summary.planned == 8
+    assert summary.stored == summary.planned == 8
     assert summary.statuses == {"ok": 2, "unavailable": 2, "error": 4}
     cells = store.cells().set_index("provider")
     assert "SIGABRT" in cells.loc["coreml", "error"].iloc[0]
-    assert "not a number" in cells.loc["cuda", "error"].iloc[0]
+    assert "not a finite number" in cells.loc["cuda", "error"].iloc[0]
     assert set(cells.loc["openvino", "error"]) == {"this onnxruntime has no openvino"}
     assert set(store.samples()["provider"]) == {"cpu"}
     assert "2 unavailable" in summary.sentence
@@ -154,7 +163,7 @@ def test_a_failing_cell_is_kept_with_its_error_and_the_others_go_on(
 def test_groups_may_have_fewer_blocks_than_others(run: Measure, store: Store, job: Callable[..., Job]) -> None:
     groups = ({"text": "ultra-short", "blocks": 3}, {"text": "ultra-short", "provider": "openvino", "blocks": 1})
     summary = run(job(*groups))
-    assert summary.kept == summary.planned == 4
+    assert summary.stored == summary.planned == 4
     assert Counter(store.cells()["provider"]) == {"cpu": 3, "openvino": 1}
 
 
@@ -174,7 +183,7 @@ def test_a_spent_budget_leaves_every_cell_one_block_and_is_not_given_twice(
 def test_a_machine_that_is_measuring_is_left_alone(
     run: Measure, store: Store, job: Callable[..., Job], tmp_path: Path
 ) -> None:
-    with measuring_alone("another", path=tmp_path / "lock"), pytest.raises(BusyError, match="another"):
+    with exclusive_measurement("another", path=tmp_path / "lock"), pytest.raises(BusyError, match="another"):
         run(job())
     assert store.cells().empty
 
@@ -218,9 +227,9 @@ def test_an_adaptive_run_ends_when_it_is_decided_and_says_so(
 ) -> None:
     events: list[Progress] = []
     summary = run(job(blocks=30, adaptive=True), events.append)
-    assert summary.ended == "decided" and "Decided" in summary.sentence
+    assert summary.ended == "decided" and "decided" in summary.sentence
     assert [event.kind for event in events][-1] == "enough"
-    assert summary.kept == 12, "six pairs are the fewest that can decide"
+    assert summary.stored == 12, "six pairs are the fewest that can decide"
     assert set(store.verdicts("r1")["verdict"]) == {"equivalent", "noise"}
     again = run(job(blocks=30, adaptive=True))
     assert (again.measured, again.ended, again.verdicts) == (0, "decided", 0)
@@ -229,17 +238,80 @@ def test_an_adaptive_run_ends_when_it_is_decided_and_says_so(
 def test_an_adaptive_run_that_cannot_decide_says_what_was_spent(run: Measure, job: Callable[..., Job]) -> None:
     events: list[Progress] = []
     by_budget = run(job(blocks=30, adaptive=True, budget_s=0.01))
-    assert by_budget.ended == "budget" and "not all decided" in by_budget.sentence
+    assert by_budget.ended == "budget" and "not all comparisons are decided" in by_budget.sentence
     by_blocks = run(job(blocks=2, adaptive=True, run_id="r2"), events.append)
-    assert by_blocks.ended == "complete" and "not all decided" in by_blocks.sentence
+    assert by_blocks.ended == "complete" and "not all comparisons are decided" in by_blocks.sentence
     assert events[-1].kind == "spent"
 
 
 def test_an_adaptive_run_says_in_advance_how_many_blocks_it_takes(
     run: Measure, job: Callable[..., Job], quiet: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kokoro_lab.measure.adaptive.pooled_sd", lambda cells: (0.02, 2))
+    monkeypatch.setattr("kokoro_lab.measure.sampling.stopping_rule.pooled_sd", lambda cells: (0.02, 2))
     events: list[Progress] = []
     run(job(blocks=2, adaptive=True), events.append)
     (needed,) = [event for event in events if event.kind == "needed"]
-    assert "this many more blocks a cell" in needed.message
+    assert "takes more blocks per cell" in needed.message
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_clock_that_steps_back_an_hour_at_every_block_changes_no_order_and_no_duration(
+    run: Measure, store: Store, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = itertools.count()
+
+    def set_back(zone: datetime.tzinfo) -> datetime.datetime:
+        return datetime.datetime.now(zone) - datetime.timedelta(hours=next(moments))
+
+    calendar = SimpleNamespace(datetime=SimpleNamespace(now=set_back), UTC=datetime.UTC, timedelta=datetime.timedelta)
+    monkeypatch.setattr(wall_clock, "datetime", calendar)
+    began = datetime.datetime.now(datetime.UTC)
+    summary = run(job(blocks=3))
+    rows = store.cells("r1").sort_values(["round", "order"])
+    assert summary.ended == "complete" and len(rows) == summary.planned == 6
+    assert rows["started_at"].is_monotonic_increasing and rows["started_at"].is_unique
+    assert rows["started_at"].min() >= began - datetime.timedelta(seconds=1)
+    assert (rows["wall_s"] > 0).all() and rows["wall_s"].sum() < 3600 and 0 < summary.seconds < 3600
+    assert store.latest_run() == "r1"
+
+
+@pytest.mark.parametrize(
+    ("part", "named"), [("model", "model 'tiny'"), ("voice", "voice 'af_heart'"), ("code", "code")]
+)
+def test_a_run_of_other_bytes_is_not_continued_and_nothing_is_measured(
+    run: Measure,
+    store: Store,
+    job: Callable[..., Job],
+    log: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    named: str,
+) -> None:
+    run(job({"text": "ultra-short"}, blocks=1))
+    now = {**dict.fromkeys(PARTS, "same"), part: "other"}
+    monkeypatch.setattr("kokoro_lab.sweeps.run.expected_parts", lambda cell: now)
+    with pytest.raises(PlanError, match=f"other bytes than would be measured now: {named}; give another run id"):
+        run(job({"text": "ultra-short"}, blocks=2))
+    assert len(store.cells()) == 1
+    assert run(job({"text": "ultra-short"}, blocks=1)).measured == 0, "a complete run is concluded as ever"
+
+
+def test_a_run_of_unverified_blocks_is_not_continued(
+    run: Measure, store: Store, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(job(blocks=1))
+    monkeypatch.setattr("kokoro_lab.store.blocks.BlockIdentity.from_dict", lambda values: None)
+    with pytest.raises(PlanError, match=r"\(unverified\); give another run id"):
+        run(job(blocks=2))
+
+
+def test_failed_blocks_are_measured_again_by_the_next_call(
+    run: Measure, store: Store, job: Callable[..., Job], quiet: None
+) -> None:
+    asked = job({"text": "ultra-short", "provider": ["cpu", "openvino", "coreml"]}, blocks=1)
+    assert run(asked).statuses == {"ok": 1, "unavailable": 1, "error": 1}
+    again = run(asked)
+    assert (again.measured, again.statuses, again.stored) == (1, {"error": 1}, 3)
+    rows = store.cells().query("provider == 'coreml'").sort_values("attempt")
+    assert list(zip(rows["attempt"], rows["block"], strict=True)) == [(0, 0), (1, 10_000)]
+    assert rows["replaces"].iloc[1] == 0

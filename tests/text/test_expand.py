@@ -8,7 +8,7 @@ import pytest
 from kokoro_lab.errors import EmptyTextError
 from kokoro_lab.text.expand import expand, spell
 from kokoro_lab.text.normalize import normalize
-from kokoro_lab.text.numbers import cardinal, decimal, fraction, ordinal, year
+from kokoro_lab.text.number_words import cardinal, decimal, fraction, ordinal, year
 
 SAID = {
     "It costs $3.50.": "It costs three dollars and fifty cents.",
@@ -117,9 +117,9 @@ TIRING = (
 
 @pytest.mark.parametrize("text", TIRING)
 def test_no_text_takes_long_to_write_out(text):
-    started = time.perf_counter()
+    started = time.process_time()
     normalize(text)
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
 
 
 def test_no_is_a_number_only_before_a_digit():

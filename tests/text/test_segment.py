@@ -8,7 +8,7 @@ import pytest
 
 from kokoro_lab.errors import EmptyTextError, InputError, SettingError
 from kokoro_lab.text.phonemize import phonemizer_for
-from kokoro_lab.text.segment import Pauses, segments
+from kokoro_lab.text.segment import Pauses, Pronunciation, segments
 
 TEXTS = Path(__file__).parents[2] / "data" / "texts"
 
@@ -57,7 +57,7 @@ def test_the_article_has_paragraphs_and_pauses():
 
 def test_a_sentence_is_phonemised_when_its_segment_is_asked_for():
     counting = Counting()
-    spoken = segments("One sentence. Another one. A third.", phonemizer=counting)
+    spoken = segments("One sentence. Another one. A third.", pronunciation=Pronunciation(phonemizer=counting))
     assert counting.asked == []
     next(spoken)
     assert counting.asked == ["One sentence."]
@@ -68,8 +68,8 @@ def test_a_sentence_is_phonemised_when_its_segment_is_asked_for():
 def test_time_between_segments_is_nobodys():
     spoken = segments("Hello there. And again.")
     next(spoken)
-    time.sleep(0.2)
-    assert sum(next(spoken).seconds.values()) < 0.15
+    time.sleep(1.0)
+    assert sum(next(spoken).seconds.values()) < 0.9
 
 
 def test_long_sentences_are_cut_at_clauses_then_words_then_tokens():
@@ -145,7 +145,7 @@ def test_say_as_leaves_digits_of_other_languages_to_their_phonemiser(lang, kind,
 
 
 @pytest.mark.parametrize(
-    ("lang", "kind", "word"), [("es", "date", "English only"), ("hi", "ordinal", "not known in hi")]
+    ("lang", "kind", "word"), [("es", "date", "English only"), ("hi", "ordinal", "not supported in hi")]
 )
 def test_say_as_refuses_what_a_language_does_not_have(lang, kind, word):
     with pytest.raises(InputError, match=word):
@@ -163,11 +163,11 @@ def test_a_break_before_the_first_word_leads_it():
     ("document", "place"),
     [
         ("<speak>a <blink>x</blink></speak>", "line 1, column 10: <blink> is not supported"),
-        ('<speak>\n  <break time="x"/></speak>', "line 2, column 3: time 'x'"),
+        ('<speak>\n  <break time="x"/></speak>', "line 2, column 3: invalid break time 'x'"),
         ("<speak>a & b</speak>", "line 1, column 11: the markup is not well formed"),
         ('<speak><prosody pitch="high">b</prosody></speak>', "line 1, column 8: <prosody> has no attribute 'pitch'"),
         ('<speak><prosody rate="900%">b</prosody></speak>', "line 1, column 8: rate 9 is out of range"),
-        ('<speak><emphasis level="huge">b</emphasis></speak>', "line 1, column 8: emphasis 'huge'"),
+        ('<speak><emphasis level="huge">b</emphasis></speak>', "line 1, column 8: unknown emphasis level 'huge'"),
         ('<!DOCTYPE x [<!ENTITY a "b">]><speak>&a;</speak>', "line 1, column "),
         ("<s>a</s>", "line 1, column 1: the document begins with <s>"),
     ],
@@ -183,10 +183,10 @@ def test_a_megabyte_is_read_lazily():
     assert len(text) > 1_000_000
     next(segments("Warm up, Zyxglorb."))
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     spoken = segments(text)
     next(spoken)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
     for _ in range(40):
         next(spoken)
     _, peak = tracemalloc.get_traced_memory()
@@ -196,6 +196,6 @@ def test_a_megabyte_is_read_lazily():
 
 @pytest.mark.parametrize("text", ["a-" * 2_000, "'" * 3_000 + "x", "aB" * 2_000, "漢" * 2_000, "[" * 3_000 + "a"])
 def test_no_text_takes_long_to_segment(text):
-    started = time.perf_counter()
+    started = time.process_time()
     assert list(segments(text))
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0

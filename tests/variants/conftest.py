@@ -5,9 +5,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from kokoro_lab.models.architecture import TINY
-from kokoro_lab.models.graph import build
-from kokoro_lab.models.weights import seeded_state
+from kokoro_lab.models.graph.architecture import TINY
+from kokoro_lab.models.graph.model_graph import build
+from kokoro_lab.models.graph.weights import seeded_state
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +18,7 @@ def whole() -> onnx.ModelProto:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A models folder of one's own."""
+    """A models folder of one's own, and results."""
     monkeypatch.setenv("KOKORO_LAB_HOME", str(tmp_path))
+    monkeypatch.setenv("KOKORO_LAB_RESULTS", str(tmp_path / "results"))
     return tmp_path

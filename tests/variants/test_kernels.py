@@ -13,8 +13,8 @@ from kokoro_lab.cli import run
 from kokoro_lab.errors import ModelError, ProviderError
 from kokoro_lab.kernels.library import KERNELS_VARIABLE, choose
 from kokoro_lab.models.catalog import remove, resolve
-from kokoro_lab.models.recipes import Recipe
-from kokoro_lab.models.records import data_path
+from kokoro_lab.models.files.model_record import data_path
+from kokoro_lab.models.rewrite.variant_recipes import VariantRecipe
 from kokoro_lab.variants.make import make
 
 pytestmark = pytest.mark.skipif(choose().path is None, reason=f"no compiled kernels: {choose().reason}")
@@ -55,7 +55,7 @@ def test_the_data_beside_a_variant_is_part_of_it(plain: str) -> None:
     held = bytearray(data.read_bytes())
     held[len(held) // 2] ^= 1
     data.write_bytes(held)
-    with pytest.raises(ModelError, match="not the file its record describes"):
+    with pytest.raises(ModelError, match="differs from its record"):
         resolve(file.name)
     assert data in remove(file.name)
     assert not data.exists()
@@ -69,10 +69,10 @@ def test_a_variant_on_kernels_is_verified_like_any_other(plain: str) -> None:
 def test_without_kernels_the_session_says_why(plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (file,) = make(plain, "kernels-fp32")
     monkeypatch.setenv(KERNELS_VARIABLE, "off")
-    with pytest.raises(ProviderError, match="KOKORO_KERNELS=off; or use the plain model"):
+    with pytest.raises(ProviderError, match=r"\(KOKORO_KERNELS=off\); use the plain model"):
         Engine.load(EngineConfig(model=file.name))
 
 
 def test_a_recipe_with_kernels_has_no_other_step() -> None:
     with pytest.raises(ValueError, match="dynamic_int8"):
-        Recipe(name="both", summary="", kernels="fp32", dynamic_int8=True)
+        VariantRecipe(name="both", summary="", kernels="fp32", dynamic_int8=True)

@@ -8,20 +8,20 @@ import onnx
 import pytest
 
 from kokoro_lab.errors import ModelError, ModelNotFoundError, SettingError
-from kokoro_lab.models.architecture import FULL, TINY
 from kokoro_lab.models.catalog import models_folder, remove, resolve
-from kokoro_lab.models.graph import build
+from kokoro_lab.models.files.onnxfile import read_onnx
+from kokoro_lab.models.graph.architecture import FULL, TINY
+from kokoro_lab.models.graph.model_graph import build
+from kokoro_lab.models.graph.weights import seeded_state
 from kokoro_lab.models.listing import listing
-from kokoro_lab.models.onnxfile import read_onnx
-from kokoro_lab.models.quantize_static import conv_names, selected
-from kokoro_lab.models.recipes import apply, load_recipe, static_convolutions
-from kokoro_lab.models.surgery import Surgeon
-from kokoro_lab.models.weights import seeded_state
+from kokoro_lab.models.rewrite.quantize_static import conv_names, selected
+from kokoro_lab.models.rewrite.surgery import Surgeon
+from kokoro_lab.models.rewrite.variant_recipes import apply, load_recipe, static_convolutions
 from kokoro_lab.variants.calibrate import calibrate
+from kokoro_lab.variants.import_proof import fed_source, prove
 from kokoro_lab.variants.make import adopt, make
 from kokoro_lab.variants.probes import Runner, calibration_probes, check_probes, random_probe
-from kokoro_lab.variants.proof import fed_source, prove
-from kokoro_lab.variants.search import GROUPS, LEAST_SNR_DB, Sensitivity, best_set, sensitivities, stored
+from kokoro_lab.variants.quantization_search import GROUPS, LEAST_SNR_DB, Sensitivity, best_set, sensitivities, stored
 from kokoro_lab.variants.verify import verify
 
 PROBES = check_probes()[:1]

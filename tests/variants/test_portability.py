@@ -8,14 +8,14 @@ import pytest
 from onnx import TensorProto, helper
 
 from kokoro_lab.errors import InferenceError, ProviderError, SettingError
-from kokoro_lab.measure.environments import environment
-from kokoro_lab.models.architecture import FULL, TINY, Architecture
-from kokoro_lab.models.graph import build
-from kokoro_lab.models.weights import seeded_state
+from kokoro_lab.measure.peers.environments import environment
+from kokoro_lab.models.graph.architecture import FULL, TINY, Architecture
+from kokoro_lab.models.graph.model_graph import build
+from kokoro_lab.models.graph.weights import seeded_state
 from kokoro_lab.variants.coreml import coreml_fallbacks
-from kokoro_lab.variants.elsewhere import Elsewhere, environment_of
 from kokoro_lab.variants.portability import openvino_obstacles, place
 from kokoro_lab.variants.probes import Probe, Runner, check_probes
+from kokoro_lab.variants.provider_process import ProviderProcess, environment_of
 
 PROBES = check_probes()[:1]
 
@@ -47,7 +47,7 @@ def test_placement_is_read_back_and_an_absent_provider_says_so(whole: onnx.Model
     assert sum(cpu.nodes.values()) > 100
     assert cuda.status == "unavailable"
     assert cuda.reason
-    with pytest.raises(SettingError, match="no provider 'quantum'"):
+    with pytest.raises(SettingError, match="unknown provider 'quantum'"):
         place(whole, ["quantum"])
 
 
@@ -68,7 +68,7 @@ def test_the_reference_graph_runs_whole_in_openvino_and_says_the_same(arch: Arch
 
 def test_a_process_of_its_own_says_what_the_graph_says_here(whole: onnx.ModelProto) -> None:
     feeds = PROBES[0].feeds()
-    with Elsewhere(whole, "cpu") as there:
+    with ProviderProcess(whole, "cpu") as there:
         for seed in (0, 5):
             call = {**feeds, "seed": np.asarray(seed)}
             for name, value in Runner(whole).run(call).items():
@@ -83,7 +83,7 @@ def test_a_process_of_its_own_says_what_the_graph_says_here(whole: onnx.ModelPro
     broken.CopyFrom(whole)
     broken.graph.node[5].op_type = "Nonsense"
     with pytest.raises(ProviderError, match="refused"):
-        Elsewhere(broken, "cpu")
+        ProviderProcess(broken, "cpu")
 
 
 def _reasons(*nodes: onnx.NodeProto, **types: int) -> dict[str, str]:

@@ -16,11 +16,11 @@ from kokoro_lab.audio.speech_distance import (
     snr_db,
     speech_distance,
 )
-from kokoro_lab.models.architecture import TINY
-from kokoro_lab.models.graph import build
-from kokoro_lab.models.rewrite import optimize
-from kokoro_lab.models.surgery import Surgeon
-from kokoro_lab.models.weights import seeded_state
+from kokoro_lab.models.graph.architecture import TINY
+from kokoro_lab.models.graph.model_graph import build
+from kokoro_lab.models.graph.weights import seeded_state
+from kokoro_lab.models.rewrite.folding import optimize
+from kokoro_lab.models.rewrite.surgery import Surgeon
 from kokoro_lab.variants.probes import Runner, check_probes
 from kokoro_lab.variants.verify import Limits, Verification, judge_reading, verify
 

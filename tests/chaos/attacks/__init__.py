@@ -1,0 +1,1 @@
+"""The attacks: each module has an `ATTACK`, or several in `ATTACKS`."""
