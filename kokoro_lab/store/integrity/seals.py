@@ -8,8 +8,10 @@ The values are those that are read back: the texts, the numbers in the shortest 
 times in microseconds. An export in Parquet and one in CSV therefore have the same digests as the tables. Empty values
 are left out, so that columns of later versions change no digest.
 
-Who rewrites every block of a run, with all digests and chains, is found out only by a head that was printed before: in
-a report, in the manifest of an export, or by `results list`.
+There is no secret key, so the tables alone cannot show two changes: blocks that were cut off the end of a run, and a
+block whose digest was computed again together with the chains of all blocks after it. Both change the head. They are
+found by comparing it with a head that was printed before: in a report, in the manifest of an export, or by
+`results list`.
 """
 
 from __future__ import annotations

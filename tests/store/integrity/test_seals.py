@@ -124,6 +124,19 @@ def test_a_block_that_is_replaced_with_its_own_digest_breaks_the_chain(rows: Row
     assert missing_links(removed) == {"r1": [1]} and altered_blocks(removed, samples) == {}
 
 
+def test_what_only_an_earlier_head_shows(rows: Rows) -> None:
+    """There is no secret key: docs/how-to/read-tables.md names these two limits."""
+    cells, samples = rows
+    (seal,) = run_seals(cells).values()
+    cut = cells.slice(0, 3)
+    kept = samples.filter(pc.is_in(samples["block"], cut["block"]))
+    rest, _ = sealed(put(cells, "wall_s", 1, 0.001).slice(1), samples, START.follow(cells["digest"][0].as_py()))
+    resealed = pa.concat_tables([cells.slice(0, 1), rest])
+    for changed, repeats in ((cut, kept), (resealed, samples)):
+        assert altered_blocks(changed, repeats) == {} and missing_links(changed) == {}
+        assert [run.head for run in run_seals(changed).values()] != [seal.head]
+
+
 def test_columns_of_a_later_version_that_are_empty_change_no_digest(rows: Rows) -> None:
     cells, samples = rows
     later = cells.append_column("a_later_column", pa.nulls(cells.num_rows, pa.string()))
