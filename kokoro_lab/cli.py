@@ -292,7 +292,8 @@ def gate(
 ) -> None:
     """Check a run against its performance budgets, or a count of instructions against its baseline.
 
-    Exit code 1: a budget failed; 3: a budget is undecided; 4: a budget has no trials.
+    Exit code 1: a budget failed, or the count rose by more than its limit; 3: a budget or the count is undecided;
+    4: a budget has no trials, or this machine counts no instructions.
     """
     from kokoro_lab.commands.gate import gate as check_budgets
     from kokoro_lab.commands.gate import witness_gate
