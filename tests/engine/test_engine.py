@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from contract_models import contract_model
+from patience import PATIENCE_S
 from scripted_clock import ScriptedClock
 
 from kokoro_lab.engine import engine as engine_module
@@ -234,7 +235,7 @@ def test_many_threads_get_the_samples_of_one_caller_and_errors_stay_with_their_c
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(timeout=120)
+            thread.join(timeout=PATIENCE_S)
         assert not any(thread.is_alive() for thread in threads)
     assert problems == []
 
