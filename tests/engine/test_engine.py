@@ -88,7 +88,7 @@ def test_the_stages_add_up_to_the_whole(engine: Engine) -> None:
 def test_hardly_any_work_is_in_no_stage(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "perf_counter", time.process_time)  # which another process does not stretch
     tries = [engine.synthesize(TEXT).timings for _ in range(5)]
-    assert min(timings.other_s / timings.total_s for timings in tries) < 0.1, "2 % at most on a quiet machine"
+    assert min(timings.other_s / timings.total_s for timings in tries) < 0.1, "1 % is usual"
 
 
 def test_the_same_call_gives_the_same_samples_and_another_seed_others(engine: Engine) -> None:
@@ -199,7 +199,7 @@ def test_hardly_any_work_of_loading_is_in_no_stage(parallel: bool, monkeypatch: 
         with Engine.load(EngineConfig(model="tiny", parallel_start=parallel)) as engine:
             assert engine.load_seconds["other"] > -1e-9
             shares.append(engine.load_seconds["other"] / sum(engine.load_seconds.values()))
-    assert min(shares) < 0.25, "5 % at most on a quiet machine"
+    assert min(shares) < 0.1, "1 % is usual"
 
 
 def test_samples_that_are_not_finite_are_an_error_unless_asked_for(tmp_path_factory: pytest.TempPathFactory) -> None:
