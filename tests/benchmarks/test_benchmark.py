@@ -150,7 +150,7 @@ def test_rows_land_in_the_tables_and_a_run_measures_only_what_is_missing(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    first = run_benchmark(tiny(1), "r", budget_s=600.0, notice=said.append)
+    first = run_benchmark(tiny(1), "r", budget_s=3600.0, notice=said.append)
     (row,) = judge(tiny(1), first)
     assert (row.pairs, row.state, row.gate, row.status) == (1, "undecided", "equivalent", "ok")
     assert len(said) == 2
@@ -158,14 +158,14 @@ def test_rows_land_in_the_tables_and_a_run_measures_only_what_is_missing(
     assert len(store.samples("r")) == 2
     (run,) = store.runs()
     assert (run["plan"], run["notebooks"], run["blocks"]) == ("bench", ["bench_try"], 2)
-    both = run_benchmark(tiny(2), "r", budget_s=600.0)
+    both = run_benchmark(tiny(2), "r", budget_s=3600.0)
     assert {block.key for block in first} < {block.key for block in both}
     assert len(both) == 4
     monkeypatch.setattr("kokoro_lab.measure.sampling.sampler.launch", lambda *_, **__: pytest.fail("measured again"))
-    assert run_benchmark(tiny(2), "r", budget_s=600.0) == both
+    assert run_benchmark(tiny(2), "r", budget_s=3600.0) == both
     monkeypatch.setattr("kokoro_lab.sweeps.run.expected_parts", lambda cell: {"model": "another file's"})
     with pytest.raises(PlanError, match="other bytes than would be measured now: model 'tiny'; give another run id"):
-        run_benchmark(tiny(2), "r", budget_s=600.0)
+        run_benchmark(tiny(2), "r", budget_s=3600.0)
 
 
 @pytest.mark.skipif(choose().path is None, reason=f"no compiled kernels: {choose().reason}")
@@ -174,16 +174,16 @@ def test_a_run_is_not_continued_on_other_kernels(results: Path, monkeypatch: pyt
     make("tiny", "kernels-fp32")
     side = replace(contestant("tiny-kernels-fp32"), name="base")
     plan = Benchmark("try", (side,), (), reference="base", blocks=1)
-    (block,) = run_benchmark(plan, "r", budget_s=600.0)
+    (block,) = run_benchmark(plan, "r", budget_s=3600.0)
     assert block.result.model is not None
     assert block.result.model.kernels == choose().instruction_set
     monkeypatch.setenv(KERNELS_VARIABLE, "base" if choose().instruction_set != "base" else "off")
     with pytest.raises(PlanError, match="other bytes than would be measured now: code; give another run id"):
-        run_benchmark(replace(plan, blocks=2), "r", budget_s=600.0)
+        run_benchmark(replace(plan, blocks=2), "r", budget_s=3600.0)
 
 
 def test_a_run_without_a_figure_says_why(results: Path) -> None:
     plan = tiny(1, voice="nobody")
     nothing = replace(plan, contestants=(replace(plan.contestants[1], name="base"),))
     with pytest.raises(NothingMeasuredError, match="nobody"):
-        run_benchmark(nothing, "r", budget_s=600.0)
+        run_benchmark(nothing, "r", budget_s=3600.0)

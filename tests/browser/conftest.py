@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from browser_lab import ROOT, SHOTS, Lab
 
-START_S = 60.0
+START_S = 240.0
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SETTINGS = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},

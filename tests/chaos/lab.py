@@ -134,7 +134,7 @@ class Lab:
             stderr += f"\nkokoro-lab chaos: hung for {limit_s:g} s".encode()
         return Ended.of(process.returncode, stdout, stderr)
 
-    def orphans(self, within_s: float = 30.0) -> list[str]:
+    def orphans(self, within_s: float = TIME_LIMIT_S) -> list[str]:
         """Processes of this lab that still run after that time; they are killed."""
         wait_until(lambda: not any(processes_of(self.root)), within_s)
         left = [_described(process) for process in processes_of(self.root)]

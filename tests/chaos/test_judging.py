@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 
 from chaos import interrupted_run
 from chaos.attacks.clocks import Clock
@@ -86,8 +87,8 @@ def test_litter_and_orphans_are_seen(tmp_path: Path) -> None:
     assert lab.litter() == ["results/runs/r/block-abc was left", "out/.speech.wav.abcdefgh.part was left"][::-1]
     process = lab.start("doctor")
     assert "doctor" in lab.orphans(within_s=0)[0]
-    assert process.wait(10) != 0
-    assert lab.orphans(within_s=5) == []
+    assert process.wait(PATIENCE_S) != 0
+    assert lab.orphans() == []
     process.communicate()
 
 

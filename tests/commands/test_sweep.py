@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ import nbformat
 import psutil
 import pytest
 import yaml
+from patience import PATIENCE_S, until
 
 from kokoro_lab.store import Store
 
 COMMAND = (sys.executable, "-c", "from kokoro_lab.cli import main; main()")
-ENDED_WITHIN_S = 30.0
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +43,7 @@ class Lab:
     def plan(self, *, whole: str = "tiny", **group: Any) -> None:
         group = {"text": "ultra-short", "intra_op_threads": [1, 2], "repeats": 2, "warmup_cap": 4, **group}
         notebook = {"notebook": "providers", "blocks": 2, "retries": 0, "groups": [group]}
-        plan = {"name": "trial", "about": "a test", "budget_s": 300, "model": whole, "notebooks": [notebook]}
+        plan = {"name": "trial", "about": "a test", "budget_s": 3600, "model": whole, "notebooks": [notebook]}
         self.plan_path.write_text(yaml.safe_dump(plan))
 
     def start(self, *more: str) -> subprocess.Popen[str]:
@@ -55,7 +54,7 @@ class Lab:
 
     def sweep(self, *more: str) -> tuple[int, str, str]:
         with self.start(*more) as process:
-            out, err = process.communicate(timeout=240)
+            out, err = process.communicate(timeout=4 * PATIENCE_S)
             return process.returncode, out, err
 
     @property
@@ -93,13 +92,6 @@ def lab(tmp_path: Path, home: Path) -> Iterator[Lab]:
     yield lab
     for process in lab.processes():
         process.kill()
-
-
-def wait_until(true: Callable[[], bool], within_s: float) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.1)
 
 
 def check_complete(lab: Lab) -> None:
@@ -168,12 +160,12 @@ def test_a_sweep_of_a_model_that_is_missing_does_not_start(lab: Lab) -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl-c", "term", "kill-9"])
 def test_a_stopped_sweep_leaves_nothing_running_and_resumes_with_what_is_missing(lab: Lab, how: signal.Signals) -> None:
     with lab.start() as process:
-        wait_until(lambda: lab.blocks() >= 1, within_s=120)
+        assert until(lambda: lab.blocks() >= 1, every_s=0.1)
         process.send_signal(how)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE_S)
     killed = how is signal.SIGKILL
     assert process.returncode == (-how if killed else 128 + how), err
-    wait_until(lambda: lab.processes() == [], ENDED_WITHIN_S)
+    assert until(lambda: lab.processes() == [], every_s=0.1)
     kept = lab.blocks()
     before = lab.store.samples("r1")
     assert 1 <= kept < 4

@@ -6,13 +6,17 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from contract_models import contract_model
-from patience import in_some_attempt
+from patience import PATIENCE_S
+from scripted_clock import ScriptedClock
 
+from kokoro_lab.engine import engine as engine_module
+from kokoro_lab.engine import loading
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.engine import Engine
 from kokoro_lab.errors import (
@@ -26,6 +30,7 @@ from kokoro_lab.errors import (
     VoiceError,
 )
 from kokoro_lab.runtime.providers import availability
+from kokoro_lab.text import segment as text_segment
 
 TEXT = "Hello world! This is the second sentence, a little longer than the first. And a third."
 
@@ -52,12 +57,38 @@ def test_speech_carries_all_that_was_made_on_the_way(engine: Engine) -> None:
         assert after.start == before.start + before.samples + round(24_000 * before.segment.pause_s)
 
 
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_each_stage_has_the_time_of_its_work_and_what_no_stage_has_is_other(
+    monkeypatch: pytest.MonkeyPatch, parallel: int
+) -> None:
+    with Engine.load(EngineConfig(model="tiny", concurrency=parallel, parallel_segments=parallel)) as engine:
+        clock = ScriptedClock(monkeypatch)
+        clock.price(text_segment, "spoken", 1, "normalise")
+        clock.price(engine._reader._ready["en-us"], "phonemize", 4, "phonemise")
+        clock.price(text_segment.Vocabulary, "encode", 2, "tokenise")
+        clock.price(engine.pool, "run", 64, "infer")
+        clock.price(engine_module, "assembled", 8, "post_process")
+        clock.price(engine_module, "key_of", 16, "other")
+        timings = engine.synthesize(TEXT).timings
+    spent = dict(clock.spent)
+    assert spent == {"normalise": 3, "phonemise": 12, "tokenise": 6, "infer": 192, "post_process": 8, "other": 16}
+    assert (timings.other_s, timings.total_s) == (16, sum(spent.values()))
+    if parallel == 1:  # else a text is read while the model runs, and both take the same seconds
+        assert {name: getattr(timings, f"{name}_s") for name in spent} == spent
+
+
 def test_the_stages_add_up_to_the_whole(engine: Engine) -> None:
-    timings = min((engine.synthesize(TEXT).timings for _ in range(3)), key=lambda one: one.other_s)
+    timings = engine.synthesize(TEXT).timings
     stages = timings.normalise_s + timings.phonemise_s + timings.tokenise_s + timings.infer_s + timings.post_process_s
     assert stages + timings.other_s == pytest.approx(timings.total_s, abs=1e-9)
-    assert 0 <= timings.other_s < max(0.02 * timings.total_s, 0.002)
+    assert timings.other_s > -1e-9
     assert min(timings.normalise_s, timings.phonemise_s, timings.tokenise_s, timings.infer_s) > 0
+
+
+def test_hardly_any_work_is_in_no_stage(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "perf_counter", time.process_time)  # which another process does not stretch
+    tries = [engine.synthesize(TEXT).timings for _ in range(5)]
+    assert min(timings.other_s / timings.total_s for timings in tries) < 0.1, "1 % is usual"
 
 
 def test_the_same_call_gives_the_same_samples_and_another_seed_others(engine: Engine) -> None:
@@ -146,18 +177,29 @@ def test_loading_says_what_it_could_not_load() -> None:
 
 
 @pytest.mark.parametrize("parallel", [False, True])
-def test_the_stages_of_loading_add_up(parallel: bool) -> None:
-    import time
+def test_the_stages_of_loading_add_up(parallel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ScriptedClock(monkeypatch)
+    clock.price(loading, "ensure_harmless", 16, "other")
+    prices = {"choose_model": ("model", 4), "_open_pool": ("session", 8), "load_voice": ("voices", 2)}
+    for name, (stage, seconds) in prices.items():
+        clock.price(loading, name, seconds, stage)
+    clock.price(loading, "_rendered_store", 1, "caches")
+    if not parallel:
+        clock.price(loading.Reader, "prepare", 32, "g2p")
+    with Engine.load(EngineConfig(model="tiny", parallel_start=parallel)) as engine:
+        assert engine.load_seconds == {"g2p": 0.0, **clock.spent}
+    assert clock.spent.keys() == {"model", "session", "voices", "caches", "other", *(() if parallel else ("g2p",))}
 
-    def add_up() -> bool:
-        start = time.perf_counter()
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_hardly_any_work_of_loading_is_in_no_stage(parallel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "perf_counter", time.process_time)  # which another process does not stretch
+    shares = []
+    for _ in range(3):
         with Engine.load(EngineConfig(model="tiny", parallel_start=parallel)) as engine:
-            wall = time.perf_counter() - start
-        assert {"model", "session", "voices", "g2p", "other"} <= set(engine.load_seconds)
-        whole = sum(engine.load_seconds.values()) == pytest.approx(wall, rel=0.02, abs=0.002)
-        return whole and engine.load_seconds["other"] < max(0.05 * wall, 0.01)
-
-    assert in_some_attempt(add_up)
+            assert engine.load_seconds["other"] > -1e-9
+            shares.append(engine.load_seconds["other"] / sum(engine.load_seconds.values()))
+    assert min(shares) < 0.1, "1 % is usual"
 
 
 def test_samples_that_are_not_finite_are_an_error_unless_asked_for(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -193,7 +235,7 @@ def test_many_threads_get_the_samples_of_one_caller_and_errors_stay_with_their_c
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(timeout=120)
+            thread.join(timeout=PATIENCE_S)
         assert not any(thread.is_alive() for thread in threads)
     assert problems == []
 

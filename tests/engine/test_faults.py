@@ -148,7 +148,7 @@ def test_out_of_memory_is_a_named_error_and_the_next_request_works() -> None:
         "resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
         "print(engine.synthesize('word ' * 90).duration_s > 0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["InferenceError", "True"]
 
@@ -183,7 +183,7 @@ def test_500_calls_from_16_threads_end_and_are_right(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(timeout=120)
+            thread.join(timeout=PATIENCE_S)
         assert not any(thread.is_alive() for thread in threads), "deadlock"
         assert problems == []
         calls = engine.status().calls

@@ -93,16 +93,21 @@ def test_what_cannot_be_spoken_is_not_tried_for_ever() -> None:
 
 
 def test_a_popular_text_is_back_in_the_cache_after_it_grew_old() -> None:
+    now = 0.0
     with Engine.load(EngineConfig(model="tiny", audio_cache_mb=10, audio_cache_ttl_s=2.0, prewarm_uses=3)) as engine:
+        assert engine._rendered is not None
+        engine._rendered.memory._now = lambda: now
         first = engine.synthesize("Hello world!")
         for _ in range(2):
             engine.synthesize("Hello world!")
         engine.synthesize("Asked for once.")
 
-        def rendered() -> bool:
+        def rendered() -> int:
             usage = engine.status().usage
-            return usage is not None and usage.rendered > 0
+            return usage.rendered if usage is not None else 0
 
+        assert rendered() == 0
+        now = 2.0
         assert until(rendered)
         speech = engine.synthesize("Hello world!")
         assert speech.cached

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from patience import PATIENCE_S
 
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.engine import Engine
@@ -50,7 +51,7 @@ def test_many_callers_share_the_threads(engine: Engine) -> None:
         for caller in callers:
             caller.start()
         for caller in callers:
-            caller.join(300)
+            caller.join(PATIENCE_S)
     assert len(found) == 6
     assert all(np.array_equal(samples, expected) for samples in found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from patience import PATIENCE_S
 
 from kokoro_lab.engine.caches import Cache
 from kokoro_lab.engine.config import EngineConfig
@@ -101,21 +102,21 @@ def test_a_limit_on_turns_can_be_raised_and_lowered_while_callers_wait() -> None
     def caller() -> None:
         with turns:
             entered.release()
-            leave.wait(60)
+            leave.wait(PATIENCE_S)
 
     callers = [threading.Thread(target=caller) for _ in range(3)]
     for one in callers:
         one.start()
-    assert entered.acquire(timeout=60)
+    assert entered.acquire(timeout=PATIENCE_S)
     assert not entered.acquire(timeout=0.05)
     turns.limit = 2
-    assert entered.acquire(timeout=60)
+    assert entered.acquire(timeout=PATIENCE_S)
     assert not entered.acquire(timeout=0.05)
     turns.limit = 1
     leave.set()
     for one in callers:
-        one.join(60)
-    assert entered.acquire(timeout=60)
+        one.join(PATIENCE_S)
+    assert entered.acquire(timeout=PATIENCE_S)
 
 
 def test_a_cache_that_shrinks_drops_its_oldest() -> None:
@@ -133,7 +134,7 @@ def test_an_engine_under_load_tries_more_at_once_and_says_what_came_of_it() -> N
         for caller in callers:
             caller.start()
         for caller in callers:
-            caller.join(300)
+            caller.join(PATIENCE_S)
         status = engine.status()
     assert status.tuner is not None
     assert status.tuner.looks > 0

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from store_blocks import RECORD, block
 
 from kokoro_lab.errors import ModelError, StoreError
@@ -97,7 +98,7 @@ def test_a_command_within_limits_that_are_too_low_says_which(
         env={**os.environ, "KOKORO_LAB_RESULTS": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 5
     assert done.stderr.count("\n") == 1, done.stderr

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from kokoro_lab.errors import BusyError, InputError, ModelError, StoreError
 from kokoro_lab.files.locking import locked
 
 HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
 from kokoro_lab.files.locking import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(float(sys.argv[2]))
+    sys.stdin.readline()
 """
 
 
-def holder(path: Path, seconds: float) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path), str(seconds)], stdout=subprocess.PIPE, text=True
-    )
+def holder(path: Path) -> subprocess.Popen[str]:
+    """A process that holds the lock until it is written to."""
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
@@ -33,21 +34,31 @@ def holder(path: Path, seconds: float) -> subprocess.Popen[str]:
 
 def test_a_held_lock_is_an_error_of_the_caller_and_is_free_when_its_holder_dies(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.lock"
-    with holder(path, 60) as other:
+    with holder(path) as other:
         with pytest.raises(BusyError, match="wait until"), locked(path, timeout_s=0):
             pass
         with pytest.raises(InputError, match="mine"), locked(path, timeout_s=0, busy=lambda: InputError("mine; wait")):
             pass
         other.kill()
-    with locked(path, timeout_s=5):
+    with locked(path, timeout_s=PATIENCE_S):
         pass
 
 
 def test_without_a_limit_it_waits(tmp_path: Path) -> None:
-    with holder(tmp_path / "a.lock", 0.5):
-        began = time.monotonic()
+    taken = threading.Event()
+
+    def take() -> None:
         with locked(tmp_path / "a.lock"):
-            assert time.monotonic() - began > 0.1
+            taken.set()
+
+    with holder(tmp_path / "a.lock") as other:
+        waiting = threading.Thread(target=take)
+        waiting.start()
+        assert not taken.wait(0.2)
+        assert other.poll() is None, "it was held all that time"
+        other.communicate("\n")
+    assert taken.wait(PATIENCE_S)
+    waiting.join()
 
 
 @pytest.mark.parametrize("place", ["file/a.lock", "n" * 256, "null\0"])

@@ -21,7 +21,7 @@ HOLDER = (
     "with ClaimedFolder(Path(sys.argv[1]), prefix='block-') as folder:\n"
     "    (folder / 'inner').mkdir()\n"
     "    (folder / 'inner' / 'file').write_text('x')\n"
-    "    time.sleep(60)\n"
+    "    time.sleep(600)\n"
 )
 
 

@@ -57,7 +57,7 @@ def test_what_is_refused_is_refused_with_its_line(text: str, words: str) -> None
     began = time.process_time()
     with pytest.raises(MalformedError, match=words):
         load(text)
-    assert time.process_time() - began < 2.0
+    assert time.process_time() - began < 5.0
 
 
 @pytest.mark.usefixtures("reader")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
+from processor_time import processor_s
 
 from kokoro_lab.errors import VoiceError
 from kokoro_lab.files.zip_archives import ArchiveLimits, archive
@@ -74,10 +74,10 @@ def test_a_member_that_inflates_to_more_than_it_declares_is_not_inflated(path: P
     data = bytearray(packed({"a": bytes(1 << 28)}))  # 256 MB in 0.25 MB
     for signature, place in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
         struct.pack_into("<I", data, data.index(signature) + place, 10)
-    began = time.process_time()
+    took_s = min(processor_s(lambda: read(path, bytes(data))) for _ in range(3))
+    assert took_s < 0.1, "256 MB take longer"
     with pytest.raises(VoiceError, match="damaged"):
         read(path, bytes(data))
-    assert time.process_time() - began < 0.1  # 256 MB take longer
 
 
 def test_an_encrypted_or_damaged_member_is_an_error(path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from kokoro_lab.kernels import build as building
 from kokoro_lab.kernels.build import INSTRUCTION_SETS, build, compiler, library_name
@@ -73,7 +74,7 @@ def test_the_module_runs_as_a_program(scripted: Path, tmp_path: Path, compiles: 
         scripted.write_text("#!/bin/sh\nexit 1\n")
     words = ["--folder", str(tmp_path / "compiled"), "--machine", "x86_64", "--only", SET]
     done = subprocess.run(
-        [sys.executable, "-m", "kokoro_lab.kernels", *words], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "kokoro_lab.kernels", *words], capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert done.returncode == code
     assert done.stdout.startswith(f"{SET}: ") and len(done.stdout.splitlines()) == 1

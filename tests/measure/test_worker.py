@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from patience import PATIENCE_S, until
 
 from kokoro_lab.benchmarks import slowed_worker
 from kokoro_lab.measure.block.listener import Arrival, sweep, ttfa_s
@@ -27,6 +29,8 @@ from kokoro_lab.models.catalog import resolve
 from kokoro_lab.runtime.session_files.native_libraries import native_libraries
 
 TEXT = "Hello world!"
+OF_A_PROCESS = {"spawn", "import"}
+"""Stages of loading that a second session in the same process does not pay for."""
 LONGER = "Welcome back. This is a longer sentence, and it is followed by one more. Here it is, at last."
 CELLS = {
     "warm": Cell("tiny", TEXT, repeats=3, reference=True),
@@ -129,18 +133,23 @@ def test_stage_times_add_up_to_the_total(blocks: dict[str, Block], name: str) ->
     for repeat in result.repeats:
         stages = repeat.normalise_ms + repeat.phonemise_ms + repeat.tokenise_ms + repeat.infer_ms
         assert stages + repeat.post_process_ms + repeat.other_ms == pytest.approx(repeat.total_ms)
-    if result.cold:
-        loading = {k: v for k, v in result.load_ms.items() if name != "cold-session" or k not in ("spawn", "import")}
-        assert sum(loading.values()) == pytest.approx(result.repeats[0].total_ms, rel=0.02)
-    else:
-        # The best of three: a switch to another process falls into one of them, not into the engine's books.
-        assert min(repeat.other_ms - max(0.2, 0.02 * repeat.total_ms) for repeat in result.repeats) < 0.0
+        assert repeat.other_ms > -1e-6
+
+
+@pytest.mark.parametrize("name", ["cold", "cold-process", "cold-session"])
+def test_what_a_cold_start_loads_and_its_first_call_are_within_its_total(blocks: dict[str, Block], name: str) -> None:
+    result = blocks[name].result
+    loading = {stage: ms for stage, ms in result.load_ms.items() if name != "cold-session" or stage not in OF_A_PROCESS}
+    assert {"model", "session", "voices", "g2p", "other", "first_call"} <= loading.keys()
+    assert (loading.keys() >= OF_A_PROCESS) == (name != "cold-session")
+    # Between two stages there is nothing to do, but another process may have its turn there.
+    assert 0.7 * result.repeats[0].total_ms < sum(loading.values()) <= result.repeats[0].total_ms + 1e-6
 
 
 def test_a_cold_start_is_one_repeat_from_the_start_of_the_process(blocks: dict[str, Block]) -> None:
     cold, warm = blocks["cold"].result, blocks["warm"].result
     assert len(cold.repeats) == 1
-    assert cold.repeats[0].total_ms > 3 * warm.repeats[0].total_ms
+    assert cold.repeats[0].total_ms > 3 * min(repeat.total_ms for repeat in warm.repeats)
     assert cold.repeats[0].total_ms < 1e3 * blocks["cold"].wall_s
     assert cold.repeats[0].ttfa_ms > cold.load_ms["session"]
     assert list(cold.load_ms)[:3] == ["spawn", "import", "model"]
@@ -159,14 +168,10 @@ def test_each_kind_of_cold_says_what_was_cold(blocks: dict[str, Block]) -> None:
     assert all(len(blocks[name].result.repeats) == 1 for name in CELLS if name.startswith("cold"))
 
 
-def test_a_cold_shape_is_the_cheapest_cold_and_a_cold_session_does_not_pay_for_the_process(
-    blocks: dict[str, Block],
-) -> None:
-    totals = {name: block.result.repeats[0].total_ms for name, block in blocks.items() if name.startswith("cold")}
-    assert min(totals, key=lambda name: totals[name]) == "cold-shape"
-    loaded = blocks["cold-session"].result.load_ms
-    whole_process = sum(loaded.values())
-    assert totals["cold-session"] <= whole_process - 0.9 * (loaded["spawn"] + loaded["import"])
+def test_a_cold_shape_pays_neither_for_its_process_nor_for_its_session(blocks: dict[str, Block]) -> None:
+    result = blocks["cold-shape"].result
+    unpaid_ms = sum(result.load_ms[stage] for stage in (*OF_A_PROCESS, "model", "session"))
+    assert result.repeats[0].total_ms < 0.5 * unpaid_ms, "a tenth is usual"
 
 
 def test_the_audio_of_every_state_is_the_reference_cells(blocks: dict[str, Block]) -> None:
@@ -189,7 +194,8 @@ def test_rtf_divides_by_speech_and_not_by_inserted_pauses(blocks: dict[str, Bloc
 def test_a_stream_is_heard_before_it_has_ended(blocks: dict[str, Block]) -> None:
     whole, streamed = blocks["longer"].result, blocks["longer stream"].result
     assert all(repeat.ttfa_ms >= repeat.total_ms for repeat in whole.repeats)
-    assert all(repeat.ttfa_ms < 0.9 * repeat.total_ms for repeat in streamed.repeats)
+    assert all(repeat.ttfa_ms < repeat.total_ms for repeat in streamed.repeats)
+    assert min(repeat.ttfa_ms / repeat.total_ms for repeat in streamed.repeats) < 0.9
 
 
 def test_an_open_loop_counts_from_when_a_call_was_due(blocks: dict[str, Block]) -> None:
@@ -208,7 +214,8 @@ def test_a_closed_loop_makes_its_calls_and_nobody_waits_for_a_client(blocks: dic
     result = blocks["closed loop"].result
     assert result.load is not None
     assert len(result.repeats) == result.load.calls == 12
-    assert max(result.load.waited_ms) < 100.0
+    # Whoever waited for another client would wait for a whole call, and most of the calls would.
+    assert statistics.median(result.load.waited_ms) < 0.3 * min(repeat.total_ms for repeat in result.repeats)
     assert blocks["warm"].result.load is None
 
 
@@ -246,9 +253,9 @@ def test_the_digest_tells_settings_that_took_effect_apart(blocks: dict[str, Bloc
 
 
 def test_the_harness_costs_next_to_nothing(blocks: dict[str, Block]) -> None:
-    cost = sorted(repeat.total_ms for repeat in blocks["empty"].result.repeats)[10]
-    assert cost < 0.05
-    assert cost < 0.01 * blocks["warm"].result.repeats[0].total_ms
+    costs = sorted(repeat.total_ms for repeat in blocks["empty"].result.repeats)
+    assert costs[len(costs) // 4] < 0.05, "less than 0.001 ms is usual"
+    assert costs[len(costs) // 4] < 0.01 * min(repeat.total_ms for repeat in blocks["warm"].result.repeats)
 
 
 def test_a_result_names_versions_model_and_weights(blocks: dict[str, Block]) -> None:
@@ -268,15 +275,12 @@ def test_a_worker_ends_when_its_parent_is_killed(home: Path, tmp_path: Path) -> 
         launch(Cell("tiny", "Hello world!", repeats=100_000), pathlib.Path({str(tmp_path)!r}))
     """)
     parent = subprocess.Popen([sys.executable, "-c", script])
-    deadline = time.monotonic() + 60
-    children: list[psutil.Process] = []
-    while not children and time.monotonic() < deadline:
-        children = psutil.Process(parent.pid).children()
-        time.sleep(0.05)
+    assert until(lambda: psutil.Process(parent.pid).children())
+    children = psutil.Process(parent.pid).children()
     time.sleep(0.5)
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    gone, alive = psutil.wait_procs(children, timeout=60)
+    gone, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
     assert gone
     assert not alive
 
@@ -294,14 +298,14 @@ def test_a_result_is_written_whole(home: Path, tmp_path: Path) -> None:
 
 
 def test_the_engine_sleeps_only_where_a_caller_has_it_slowed_down(home: Path, tmp_path: Path) -> None:
-    victim, other = Cell("tiny", TEXT, repeats=1, warmup_cap=1), Cell("tiny", TEXT, repeats=1, warmup_cap=2)
+    victim, other = Cell("tiny", TEXT, repeats=5, warmup_cap=1), Cell("tiny", TEXT, repeats=5, warmup_cap=2)
     asleep = {}
     for cell in (victim, other):
         work = tmp_path / cell.id
         work.mkdir()
-        (repeat,) = launch(cell, work, command=slowed_worker.command(1.0, [victim.id])).result.repeats
-        asleep[cell.id] = repeat.other_ms / repeat.total_ms
-    assert asleep[other.id] < 0.3 < 0.4 < asleep[victim.id]
+        repeats = launch(cell, work, command=slowed_worker.command(1.0, [victim.id])).result.repeats
+        asleep[cell.id] = min(repeat.other_ms / repeat.total_ms for repeat in repeats)
+    assert asleep[other.id] < 0.3 < 0.4 < asleep[victim.id], "0.01 and 0.5 are usual"
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE_S
 
 WAYS = {
     "end_process": "end_process(7)",
@@ -24,7 +25,7 @@ def test_exit_functions_run_output_is_written_and_native_cleanup_is_skipped(way:
         "libc.on_exit(libc.abort, None)\n"  # what a native library does at its worst
         f"print('working')\n{WAYS[way]}\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert (done.returncode, done.stdout.split("\n"), done.stderr) == (7, ["working", "at exit", ""], "")
 
 
@@ -34,4 +35,4 @@ def test_a_closed_stream_does_not_change_the_exit_code() -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=buffered) as process:
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(60) == 3
+        assert process.wait(PATIENCE_S) == 3

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from forking import in_child
+from patience import PATIENCE_S
 
 from kokoro_lab.errors import InferenceError
 from kokoro_lab.process.forks import Birthplace, after_fork
@@ -71,7 +72,7 @@ def test_the_child_neither_stops_nor_awaits_the_workers_of_its_parent() -> None:
         "if not child: sys.exit(7)\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), worker.is_alive(), flush=True)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.stdout.splitlines() == ["7 True", "stopped by True"], done.stderr
 
 
@@ -83,7 +84,7 @@ def test_children_forked_while_an_engine_works_end_by_name(children: str, seed: 
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=3 * PATIENCE_S,
         check=False,
     )
     said, words, *failed = done.stdout.splitlines()

@@ -13,6 +13,7 @@ import wave
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from kokoro_lab.process.signals import ENDING, Interruption, interruptible, interruption_of
 
@@ -24,7 +25,7 @@ PROGRAM = (
     "def run():\n"
     "    try:\n"
     "        print('ready', flush=True)\n"
-    "        time.sleep(60)\n"
+    "        time.sleep(600)\n"
     "    finally:\n"
     "        print('cleaned', flush=True)\n"
     "        time.sleep(float(sys.argv[1]))\n"
@@ -50,7 +51,7 @@ def test_each_signal_cleans_up_and_ends_with_its_code_and_a_sentence(number: sig
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (128 + number, "cleaned\n")
     assert (
         err == f"kokoro-lab: {ENDING[number].capitalize() if number == signal.SIGINT else 'E' + ENDING[number][1:]}.\n"
@@ -58,7 +59,7 @@ def test_each_signal_cleans_up_and_ends_with_its_code_and_a_sentence(number: sig
 
 
 def test_a_second_signal_ends_at_once() -> None:
-    with start(sys.executable, "-c", PROGRAM, "60") as process:
+    with start(sys.executable, "-c", PROGRAM, "600") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
@@ -67,7 +68,7 @@ def test_a_second_signal_ends_at_once() -> None:
         time.sleep(0.2)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(PATIENCE_S) == 130
 
 
 def test_what_is_ignored_stays_ignored() -> None:
@@ -77,7 +78,7 @@ def test_what_is_ignored_stays_ignored() -> None:
         "from kokoro_lab.process.signals import command\n"
         "command(lambda: os.kill(os.getpid(), signal.SIGHUP) or 3)\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 3
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=PATIENCE_S).returncode == 3
 
 
 def test_an_interruption_is_known_in_every_disguise() -> None:
@@ -124,7 +125,7 @@ def trial(chance: random.Random, folder: Path, words: tuple[str, ...], usual: in
         time.sleep(after_s)
         process.send_signal(number)
         try:
-            err = process.communicate(timeout=120)[1]
+            err = process.communicate(timeout=PATIENCE_S)[1]
         except subprocess.TimeoutExpired:
             process.kill()
             return [f"{words} hangs {after_s:.2f} s after its start and signal {number}"]
@@ -180,5 +181,5 @@ def test_an_interruption_inside_a_destructor_prints_nothing() -> None:
         "    return 0\n"
         "command(run)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stderr) == (0, "")

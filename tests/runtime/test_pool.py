@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from patience import PATIENCE_S
 
 from kokoro_lab.errors import InferenceError, InputError, SettingError
 from kokoro_lab.models.catalog import ModelFile
@@ -43,7 +44,7 @@ class ScriptedSession:
         try:
             if self.most >= self.crowd:
                 self.crowded.set()
-            assert self.crowded.wait(60)
+            assert self.crowded.wait(PATIENCE_S)
             time.sleep(self.seconds)
             if failing:
                 raise self.error

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from kokoro_lab.errors import SettingError
 from kokoro_lab.runtime.priority import set_priority, threads_by_priority
@@ -27,7 +28,11 @@ with Engine.load(EngineConfig(model="tiny", priority={priority}, intra_op_thread
 def test_onnxruntimes_threads_have_the_priority_asked_for() -> None:
     lower = min(os.getpriority(os.PRIO_PROCESS, 0) + 3, 19)
     out = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(priority=lower)], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", SCRIPT.format(priority=lower)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
     ).stdout
     threads = {int(nice): count for nice, count in json.loads(out).items()}
     assert threads[lower] >= 3  # the caller's, and two of onnxruntime's own

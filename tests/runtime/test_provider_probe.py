@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from contract_models import contract_model
+from patience import PATIENCE_S
 
 PROBE = (sys.executable, "-m", "kokoro_lab.runtime.provider_probe")
 
@@ -17,7 +18,7 @@ PROBE = (sys.executable, "-m", "kokoro_lab.runtime.provider_probe")
 def told(model: Path, *inputs: Path, provider: str = "CPUExecutionProvider") -> list[dict[str, Any]]:
     done = subprocess.run(
         [*PROBE, str(model), provider, "1"],
-        input="".join(f"{path}\n" for path in inputs), capture_output=True, text=True, check=True, timeout=120,
+        input="".join(f"{path}\n" for path in inputs), capture_output=True, text=True, check=True, timeout=PATIENCE_S,
     )  # fmt: skip
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE_S
 
 from kokoro_lab import Engine, EngineConfig
 from kokoro_lab.errors import InferenceError, ModelNotFoundError, SettingError
@@ -74,7 +75,7 @@ class _Half:
         assert set(self._inputs) <= set(feeds)
         self.entered.release()
         if self._gate is not None:
-            assert self._gate.wait(60)
+            assert self._gate.wait(PATIENCE_S)
         return [feeds[self._inputs[0]]] * len(outputs)
 
 
@@ -96,12 +97,12 @@ def test_the_front_of_one_call_runs_while_the_back_of_another_does() -> None:
     threads = [threading.Thread(target=call, args=(number,)) for number in (1, 2)]
     for thread in threads:
         thread.start()
-    assert all(front.entered.acquire(timeout=60) for _ in threads), "both fronts ran"
-    assert back.entered.acquire(timeout=60)
+    assert all(front.entered.acquire(timeout=PATIENCE_S) for _ in threads), "both fronts ran"
+    assert back.entered.acquire(timeout=PATIENCE_S)
     assert not back.entered.acquire(timeout=0.05), "while one back, and only one, was at work"
     gate.set()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
     assert answers == {1: [1, 1], 2: [2, 2]}
     assert [each.name for each in staged.get_outputs()] == ["audio", "duration"]
 

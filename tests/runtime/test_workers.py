@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE_S
 
 SCRIPT = """
 from kokoro_lab.engine.config import EngineConfig
@@ -32,6 +33,6 @@ def test_a_process_ends_well_in_the_middle_of_a_stream(warmup: str, then: str) -
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert (done.returncode, done.stderr) == (0, "")

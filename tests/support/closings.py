@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 from numpy.typing import NDArray
+from patience import PATIENCE_S
 
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.engine import Engine
@@ -16,11 +17,10 @@ from kokoro_lab.process.lifetime import CLOSED, CUT_SHORT
 
 TEXTS = tuple(f"This is text {number}. It has parts. {'And one more. ' * (number % 5)}End." for number in range(6))
 THREADS = 8
-HANG_S = 120.0  # far longer than anything here takes
 
 
 def race(
-    config: EngineConfig, *, texts: int, seed: int, timeout_s: float = 30.0, rounds: int = 1
+    config: EngineConfig, *, texts: int, seed: int, timeout_s: float = PATIENCE_S, rounds: int = 1
 ) -> tuple[int, list[str]]:
     """Speak texts on several threads, whole and streamed, and close the engine at a random moment.
 
@@ -80,12 +80,12 @@ def _one(
     for thread in threads:
         thread.start()
     # A moment within the time that all texts take, judged by the first that is ready.
-    while not took and time.monotonic() - began < HANG_S:
+    while not took and time.monotonic() - began < PATIENCE_S:
         time.sleep(0.001)
     time.sleep(moment * (took[0] if took else 0.0) * texts / THREADS)
     engine.close(timeout_s)
     for thread in threads:
-        thread.join(HANG_S)
+        thread.join(PATIENCE_S)
         if thread.is_alive():
             failures.append(f"{name}: a thread hangs")
     return failures

@@ -17,12 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from patience import PATIENCE_S
+
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.engine import Engine
 from kokoro_lab.engine.stream import Stream
 from kokoro_lab.errors import InferenceError
 
-PATIENCE_S = 60.0  # for a child: loading the tiny model takes a second, a hang takes for ever
 TEXT = "This is a text. It has parts, and a second sentence. Here is the end of it."
 KINDS = ("refused", "status and close", "exits with objects", "own engine", "reads a stream")
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 """How long a test waits for what must happen: far longer than it takes, so that only a hang reaches it."""
 
 
-def until(true: Callable[[], object], within_s: float = PATIENCE_S) -> bool:
-    """Wait until `true()`; False when it has not come true within `within_s`."""
+def until(true: Callable[[], object], within_s: float = PATIENCE_S, *, every_s: float = 0.005) -> bool:
+    """Wait until `true()`, asked every `every_s` seconds; False when it has not come true within `within_s`."""
     deadline = time.monotonic() + within_s
     while not true():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.005)
+        time.sleep(every_s)
     return True
 
 

@@ -60,7 +60,7 @@ def job(places: Path) -> Callable[..., Job]:
             "plan": "trial",
             "model": "tiny",
             "groups": groups or ({"text": "ultra-short", "intra_op_threads": [1, 2]},),
-            "budget_s": 100,
+            "budget_s": 3600,
             "retries": 0,
             "repeats": 2,
             "results": places,

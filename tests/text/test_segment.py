@@ -5,8 +5,10 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from scripted_clock import ScriptedClock
 
 from kokoro_lab.errors import EmptyTextError, InputError, SettingError
+from kokoro_lab.text import segment as text_segment
 from kokoro_lab.text.phonemize import phonemizer_for
 from kokoro_lab.text.segment import Pauses, Pronunciation, segments
 
@@ -65,11 +67,13 @@ def test_a_sentence_is_phonemised_when_its_segment_is_asked_for():
     assert len(counting.asked) == 2
 
 
-def test_time_between_segments_is_nobodys():
+def test_time_between_segments_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ScriptedClock(monkeypatch)
+    clock.price(text_segment, "spoken", 4)
     spoken = segments("Hello there. And again.")
     next(spoken)
-    time.sleep(1.0)
-    assert sum(next(spoken).seconds.values()) < 0.9
+    clock.spend("nobody", 100)
+    assert next(spoken).seconds == {"normalise": 4, "phonemise": 0, "tokenise": 0}
 
 
 def test_long_sentences_are_cut_at_clauses_then_words_then_tokens():

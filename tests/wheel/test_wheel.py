@@ -142,7 +142,7 @@ def test_a_sweep_and_its_report_work_in_a_lab(with_lab: Installed, tmp_path: Pat
     (lab / "data" / "texts" / "mine.txt").write_text("A text of my own.\n")
     group = {"text": "mine", "intra_op_threads": 1, "repeats": 2, "warmup_cap": 2}
     notebook = {"notebook": "providers", "blocks": 1, "retries": 0, "groups": [group]}
-    plan = {"name": "mine", "budget_s": 120, "notebooks": [notebook]}
+    plan = {"name": "mine", "budget_s": 3600, "notebooks": [notebook]}
     (lab / "data" / "sweeps" / "mine.yaml").write_text(yaml.safe_dump(plan))
     swept = with_lab.run("kokoro-lab", "sweep", "mine", "--model", "tiny", "--run-id", "r1", cwd=lab)
     assert swept.returncode == 0, swept.stderr

@@ -23,7 +23,7 @@ MEAN_ALONE = GateLimits(Limit(1.0, 4.0), *[DEAF] * 7)
 def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("KOKORO_LAB_LOCK", str(tmp_path / "lock"))
     (tmp_path / "run").mkdir()
-    setup = CheckSetup(tmp_path / "run", budget_s=300.0)
+    setup = CheckSetup(tmp_path / "run", budget_s=3600.0)
 
     def show(name: str) -> CheckOutcome:
         return audio_attacks.CHECKS[name].show(setup)

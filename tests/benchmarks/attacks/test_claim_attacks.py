@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def attacked(name: str, folder: Path) -> CheckOutcome:
-    return CHECKS[name].show(CheckSetup(folder, budget_s=60.0))
+    return CHECKS[name].show(CheckSetup(folder, budget_s=3600.0))
 
 
 def _no_correction(patch: pytest.MonkeyPatch) -> None:

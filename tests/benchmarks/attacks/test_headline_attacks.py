@@ -54,7 +54,7 @@ def hears_no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_attack_fails_and_succeeds_without_the_defence(
     name: str, disable: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setup = CheckSetup(tmp_path, budget_s=300.0)
+    setup = CheckSetup(tmp_path, budget_s=3600.0)
     outcome = CHECKS[name].show(setup)
     assert outcome.verdict == "shown", outcome.finding
     disable(monkeypatch)

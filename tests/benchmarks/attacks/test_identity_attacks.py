@@ -23,7 +23,7 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Show:
     def show(name: str) -> CheckOutcome:
         folder = tmp_path / f"{name}-{time.monotonic_ns()}"
         folder.mkdir()
-        return CHECKS[name].show(CheckSetup(folder, budget_s=120.0))
+        return CHECKS[name].show(CheckSetup(folder, budget_s=3600.0))
 
     return show
 

@@ -21,7 +21,7 @@ from kokoro_lab.measure.statistics import comparison
 @pytest.fixture
 def attack(tmp_path: Path) -> Iterator[CheckSetup]:
     simulated_machine.orders.cache_clear()
-    yield CheckSetup(tmp_path, budget_s=60.0)
+    yield CheckSetup(tmp_path, budget_s=3600.0)
     simulated_machine.orders.cache_clear()
 
 

@@ -38,9 +38,9 @@ def test_the_instrument_is_not_fooled_and_would_be_without_its_defence(
 ) -> None:
     monkeypatch.setenv("KOKORO_LAB_LOCK", str(tmp_path / "lock"))
     monkeypatch.setattr(tampering_attacks, "TRIALS", 40)
-    outcome = CHECKS[name].show(CheckSetup(tmp_path / "with", budget_s=100))
+    outcome = CHECKS[name].show(CheckSetup(tmp_path / "with", budget_s=3600.0))
     assert outcome.verdict == "shown", outcome.finding
     for owner, attribute, replacement in DEFENCES[name]:
         monkeypatch.setattr(owner, attribute, replacement)
-    outcome = CHECKS[name].show(CheckSetup(tmp_path / "without", budget_s=100))
+    outcome = CHECKS[name].show(CheckSetup(tmp_path / "without", budget_s=3600.0))
     assert outcome.verdict == "failed", outcome.finding

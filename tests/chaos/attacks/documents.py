@@ -45,7 +45,7 @@ from kokoro_lab.sweeps.plan import load_plan
 __all__ = ["ATTACKS", "Reader", "json_readers", "notebook_readers", "yaml_readers"]
 
 LONGEST_S = 2.0  # of processor time for one document
-HANG_S = 60.0  # of wall time after which a document counts as hanging
+HANG_S = 240.0  # of wall time after which a document counts as hanging
 LIBRARY_WORDS = (
     "For further information",
     "validation error for",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 
 from kokoro_lab.measure.block.load_generator import closed_loop, open_loop, poisson, ramp, throughput
 from kokoro_lab.measure.statistics.drift import drift
@@ -36,18 +37,18 @@ def test_a_ramp_rises_holds_and_falls() -> None:
 
 
 def test_latency_counts_from_when_a_request_was_due_and_a_closed_loop_hides_the_stall() -> None:
-    """One call in thirty stalls for a second; the others take 1 ms."""
+    """One call in thirty stalls for three seconds; the others take 1 ms."""
     lock = threading.Lock()
 
     def call(number: int) -> None:
         with lock:
-            time.sleep(1.0 if number == 10 else 0.001)
+            time.sleep(3.0 if number == 10 else 0.001)
 
     opened = open_loop(call, [number * 0.01 for number in range(30)], clients=1)
     closed = closed_loop(call, clients=1, requests=30)
-    assert sum(request.latency_s > 0.5 for request in opened) >= 10
-    assert sum(request.latency_s > 0.5 for request in closed) == 1
-    assert sum(request.service_s > 0.5 for request in opened) == 1
+    assert sum(request.latency_s > 1.5 for request in opened) >= 10
+    assert sum(request.latency_s > 1.5 for request in closed) == 1
+    assert sum(request.service_s > 1.5 for request in opened) == 1
     assert all(request.started_s >= request.scheduled_s for request in opened)
 
 
@@ -62,7 +63,7 @@ def test_no_more_than_the_clients_run_at_once() -> None:
             running += 1
             most = max(most, running)
         if number < crowd.parties:
-            crowd.wait(60)
+            crowd.wait(PATIENCE_S)
         time.sleep(0.01)
         with lock:
             running -= 1

@@ -58,13 +58,11 @@ def test_what_is_no_whole_sample_is_left_out() -> None:
 
 def test_energy_on_macos_is_power_times_the_time_that_passed(tmp_path: Path) -> None:
     (tmp_path / "sample").write_bytes(powermetrics_sample(250, combined_power=4000.0))
-    told = tmp_path / "told"
-    meter = find_meter(platform="darwin", command=("sh", "-c", f"cat {tmp_path}/sample; touch {told}; exec sleep 60"))
+    meter = find_meter(platform="darwin", command=("sh", "-c", f"cat {tmp_path}/sample; exec sleep 600"))
     before = time.monotonic()
     meter.begin()
     began = time.monotonic()
-    assert until(told.exists)
-    time.sleep(0.5)  # the thread that reads the sample takes its turn
+    assert until(lambda: mean_watts(meter._output))  # type: ignore[attr-defined]
     ended = time.monotonic()
     joules = meter.end()
     after = time.monotonic()
@@ -77,13 +75,14 @@ def test_energy_on_macos_is_power_times_the_time_that_passed(tmp_path: Path) -> 
     ("command", "why"),
     [
         (("false",), "sudo would ask for a password"),
-        (("sleep", "10"), "ended before its first sample"),
+        (("sleep", "600"), "ended before its first sample"),
         (("/no/such/sudo",), "cannot be started"),
     ],
 )
 def test_without_a_figure_from_powermetrics_it_is_said_why(command: tuple[str, ...], why: str) -> None:
     meter = find_meter(platform="darwin", command=command)
     meter.begin()
-    time.sleep(1.0)  # `false` has ended by then, and been waited for
+    if command == ("false",):
+        assert until(lambda: meter._process.poll())  # type: ignore[attr-defined]
     assert meter.end() is None
     assert why in meter.source

@@ -56,7 +56,7 @@ def test_a_real_hog_is_seen_and_a_real_child_of_ours_is_counted_as_ours() -> Non
     subprocess.run([sys.executable, "-c", burn.format(0.5)], check=True)
     middle = snapshot()
     assert middle.own_children - start.own_children > 0.5
-    with subprocess.Popen([sys.executable, "-c", burn.format(60)]) as hog:
+    with subprocess.Popen([sys.executable, "-c", burn.format(600)]) as hog:
         before = snapshot()
         time.sleep(1.0)
         quiet = reading(before, snapshot())

@@ -229,16 +229,23 @@ def test_every_block_carries_a_gate_against_its_reference(
         ("raise", "the dog ate the tensor"),
         ("nothing", "no result"),
         ("garbage", "cannot be read"),
-        ("sleep 30", "timed out after 5 s"),
     ],
 )
 def test_a_failing_block_is_a_result_with_its_cause_and_the_run_goes_on(run: Run, text: str, words: str) -> None:
-    blocks = run([*group("cpu", text=text), *group("cpu")], blocks=1, timeout_s=5.0)
+    blocks = run([*group("cpu", text=text), *group("cpu")], blocks=1)
     results = {block.cell.text: block.result for block in blocks}
     assert results["go"].status == "ok"
     assert results[text].status == "error"
     assert words in results[text].error
     assert results[text].repeats == ()
+
+
+def test_a_block_that_takes_too_long_is_ended_and_the_run_goes_on(run: Run, log: Path) -> None:
+    blocks = run([*group("cpu", text="sleep 600"), *group("cpu", text="sleep 601")], blocks=1, timeout_s=1.5)
+    assert [block.result.status for block in blocks] == ["error", "error"]
+    assert all(block.result.error.startswith("the worker timed out after 1.5 s") for block in blocks)
+    started = [int(line.split()[0]) for line in log.read_text().splitlines()] if log.exists() else []
+    assert not any(psutil.pid_exists(worker) for worker in started)
 
 
 def test_the_budget_ends_the_run_but_every_cell_has_a_block(run: Run) -> None:
@@ -301,9 +308,10 @@ def test_a_resumed_run_owes_the_retries_of_contaminated_blocks(run: Run) -> None
 
 
 def test_the_parent_sleeps_while_a_worker_runs(run: Run) -> None:
-    (block,) = run(group("cpu", text="sleep 1"), blocks=1)
+    (block,) = run(group("cpu", text="sleep 2"), blocks=1)
     assert block.quiet.harness_cpu_share is not None
-    assert block.quiet.harness_cpu_share * (os.cpu_count() or 1) * block.wall_s < 0.05
+    processor_s = block.quiet.harness_cpu_share * (os.cpu_count() or 1) * block.wall_s
+    assert processor_s < 0.2, "0.004 s is usual; 2 s if it did not sleep"
 
 
 def test_a_second_run_on_the_machine_is_refused(run: Run, tmp_path: Path, log: Path) -> None:
@@ -326,7 +334,7 @@ def test_ctrl_c_kills_the_worker_and_goes_on_up(run: Run, log: Path) -> None:
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        run(group("cpu", text="sleep 60"), blocks=1)
+        run(group("cpu", text="sleep 600"), blocks=1)
     thread.join()
     assert not psutil.pid_exists(int(log.read_text().split()[0]))
 
@@ -374,7 +382,7 @@ KILLED = (
     "from kokoro_lab.measure.sampling.sampler import SamplingPolicy, sample\n"
     "script, folder = sys.argv[1], Path(sys.argv[2])\n"
     "policy = SamplingPolicy(1, 7, retries=0, worker_command=(sys.executable, script), lock=folder / 'lock')\n"
-    "cells = [Cell('tiny', 'sleep 60', provider='cpu', reference=True)]\n"
+    "cells = [Cell('tiny', 'sleep 600', provider='cpu', reference=True)]\n"
     "list(sample(cells, policy, run_dir=folder / 'killed'))\n"
 )
 

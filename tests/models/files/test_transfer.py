@@ -12,6 +12,7 @@ from urllib.request import Request
 import numpy as np
 import pytest
 from misbehaving import RAW, Server, serving
+from patience import PATIENCE_S
 
 from kokoro_lab.errors import KokoroLabError, ModelError, SettingError
 from kokoro_lab.models.fetch import download, mirrored, part_path
@@ -23,6 +24,9 @@ FILE = PublishedFile(
     "small", "https://example.invalid/a/small.onnx", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), "fp32"
 )
 HASTY = TransferLimits(silence_s=0.3, window_s=0.4, slowest=2_000.0, patience_s=3.0, average=1e6)
+CALM = TransferLimits(silence_s=60.0, window_s=60.0, slowest=2_000.0, patience_s=120.0, average=1e6)
+"""For servers that are refused for something else than their speed, however slow a busy machine makes them."""
+SLOW = ("trickles", "trickles headers", "says nothing")
 PUBLIC = "https://1.1.1.1/a"
 
 REFUSED = {
@@ -67,10 +71,10 @@ def test_a_hostile_server_is_refused_by_name_in_bounded_time_and_memory(
     tracemalloc.start()
     began = time.monotonic()
     with pytest.raises(ModelError, match=REFUSED[mood]) as caught:
-        download(FILE, tmp_path / "f", limits=HASTY)
+        download(FILE, tmp_path / "f", limits=HASTY if mood in SLOW else CALM)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert time.monotonic() - began < 30.0  # at most 3 s by the limits; the rest is a busy machine
+    assert time.monotonic() - began < PATIENCE_S, "at most 3 s by the limits"
     assert peak < 32 << 20
     assert "\n" not in caught.value.message and len(caught.value.message) < 500
     assert visible(tmp_path) <= {part_path(tmp_path / "f").name}
@@ -87,7 +91,7 @@ def test_the_part_of_a_slow_server_is_resumed(server: Server, tmp_path: Path) ->
     kept = part_path(tmp_path / "f").stat().st_size
     assert kept >= 1_000
     server.mood = "good"
-    download(FILE, tmp_path / "f", limits=HASTY)
+    download(FILE, tmp_path / "f")
     assert server.ranges[-1] == f"bytes={kept}-"
     assert (tmp_path / "f").read_bytes() == CONTENT
 
@@ -118,7 +122,7 @@ def test_a_redirect_that_leads_nowhere_good_is_refused(
 ) -> None:
     server.mood, server.location = "redirects", location
     with pytest.raises(ModelError, match=says):
-        download(FILE, tmp_path / "f", limits=HASTY)
+        download(FILE, tmp_path / "f")
     assert visible(tmp_path) == set()
 
 
