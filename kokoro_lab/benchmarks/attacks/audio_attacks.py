@@ -10,8 +10,8 @@ from pathlib import Path
 import onnx
 
 from kokoro_lab.audio.compare import gate
-from kokoro_lab.audio.damages import DAMAGES
 from kokoro_lab.benchmarks import altered_worker
+from kokoro_lab.benchmarks.damages import DAMAGES
 from kokoro_lab.benchmarks.ear_calibration import DROPPED, Case, renderings, without_convolutions
 from kokoro_lab.benchmarks.self_test_parts import CheckOutcome, CheckSetup, SelfTestCheck
 from kokoro_lab.measure.statistics.verdicts import judge_run, worst_gate
