@@ -6,7 +6,6 @@ measured, 5 any other error, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGH
 
 from __future__ import annotations
 
-import importlib
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from typer.core import TyperGroup
 
 from kokoro_lab._version import __version__
 from kokoro_lab.commands.console import FORWARDED, Json, ReaderGoneError, forward, sentence
+from kokoro_lab.commands.lazy_groups import GROUPS
 from kokoro_lab.errors import InputError, KokoroLabError
 from kokoro_lab.files.failures import is_panic, machine_failure, spare_address_space
 from kokoro_lab.process.signals import Interruption, command, interruption_of
@@ -52,33 +52,6 @@ LAB_MODULES = frozenset(
 
 LEAST_MEMORY = 300 << 20
 """Bytes of address space without which NumPy's library ends the process by itself, measured with two processors."""
-
-
-class LazyGroup(TyperGroup):
-    """A group of commands whose module is imported when the group is used, so that `--help` stays quick."""
-
-    module = ""
-    """Name of the module whose `app` is the group."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Names of the commands in the order of their definition."""
-        self._load()
-        return super().list_commands(ctx)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of that name, None when there is none."""
-        self._load()
-        return super().get_command(ctx, cmd_name)
-
-    def _load(self) -> None:
-        if not self.commands:
-            group = typer.main.get_group(importlib.import_module(self.module).app)
-            self.commands.update(group.commands)
-
-
-def _lazy_group(module: str, about: str) -> typer.Typer:
-    kind = type("LazyGroup", (LazyGroup,), {"module": module})
-    return typer.Typer(cls=kind, help=about, no_args_is_help=True, rich_markup_mode=None)
 
 
 class StoppedError(Exception):
@@ -116,15 +89,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(_lazy_group("kokoro_lab.commands.models", "Manage model files and their variants."), name="models")
-app.add_typer(_lazy_group("kokoro_lab.commands.results", "Inspect stored results."), name="results")
-app.add_typer(
-    _lazy_group("kokoro_lab.commands.environments", "Manage isolated environments: OpenVINO and other engines."),
-    name="environments",
-)
-app.add_typer(
-    _lazy_group("kokoro_lab.commands.bench", "Run benchmarks and compare them with their targets."), name="bench"
-)
+for group in GROUPS:
+    app.add_typer(group.typer(), name=group.name)
 
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table to standard output.")]
 RunId = Annotated[str | None, typer.Option("--run-id", help="Name of the new run (default: plan and time).")]

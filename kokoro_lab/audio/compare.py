@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kokoro_lab.audio.signal_differences import Differences, Place, differences
-from kokoro_lab.audio.spectrogram import FLOOR_DB, HOP, frame_distances, log_mel
-from kokoro_lab.units import FRAME_SAMPLES, SAMPLE_RATE
+from kokoro_lab.audio.spectrogram import FLOOR_DB, HOP, frame_count, frame_distances, log_mel
+from kokoro_lab.units import FRAME_SAMPLES, SAMPLE_RATE, SILENT_DBFS
 
 __all__ = [
     "AudioFacts",
@@ -30,7 +30,6 @@ __all__ = [
     "log_mel_distance_db",
 ]
 
-SILENT_DBFS = -60.0  # RMS under which a rendering counts as silent
 CLIP_LEVEL = 1.0 - 1.0 / 32_768  # the last 16-bit step: a sample at or beyond it may be clipped
 
 Samples = npt.NDArray[np.float32]
@@ -173,7 +172,7 @@ def gate(
         return Gate("different", tuple(faults), equal, None, ours, theirs)
     alignment = None
     if not equal:
-        frames = [max(1, -(-len(signal) // HOP)) for signal in (reference, candidate)]
+        frames = [frame_count(len(signal)) for signal in (reference, candidate)]
         alignment = _alignment(frames[0], frames[1], reference_durations, durations)
     found = differences(reference, candidate, alignment)
     graded = _graded(found, bounds)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kokoro_lab.audio.spectrogram import HOP, frame_distances, log_mel
-from kokoro_lab.audio.speech_distance import f0_track
+from kokoro_lab.audio.spectrogram import HOP, frame_count, frame_distances, log_mel
+from kokoro_lab.audio.speech_distance import f0_track, pitch_distance
 from kokoro_lab.units import SAMPLE_RATE
 
 __all__ = ["WINDOW_FRAMES", "Differences", "Place", "differences"]
@@ -140,15 +140,8 @@ def _polarity(reference: Samples, candidate: Samples) -> Place | None:
 def _pitch(reference: Samples, candidate: Samples, there: Indices) -> tuple[float | None, float]:
     """(Root mean square in cents, share of frames in error)."""
     hop = PITCH_FRAMES * HOP
-    ours, other = f0_track(reference, hop), f0_track(candidate, hop)
-    theirs = other[np.minimum(there[: len(ours)], len(other) - 1)]
-    voiced, both = (ours > 0.0) | (theirs > 0.0), (ours > 0.0) & (theirs > 0.0)
-    same = both & (np.abs(theirs - ours) <= GROSS * ours)
-    error = float(np.count_nonzero(voiced & ~same)) / len(ours)
-    if not same.any():
-        return None, error
-    cents = 1200.0 * np.log2(theirs[same] / ours[same])
-    return float(np.sqrt(np.mean(cents**2))), error
+    ours, theirs = f0_track(reference, hop), f0_track(candidate, hop)
+    return pitch_distance(ours, theirs[np.minimum(there[: len(ours)], len(theirs) - 1)], GROSS)
 
 
 def _largest(curve: Curve) -> Place:
@@ -168,7 +161,7 @@ def _products(a: Samples, b: Samples) -> Curve:
 
 
 def _frames(samples: Samples) -> Curve:
-    count = max(1, -(-len(samples) // HOP))
+    count = frame_count(len(samples))
     padded = np.zeros(count * HOP)
     padded[: len(samples)] = samples
     return padded.reshape(count, HOP)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from kokoro_lab.units import FRAME_SAMPLES, SAMPLE_RATE
 
-__all__ = ["FLOOR_DB", "HOP", "frame_distances", "log_mel"]
+__all__ = ["FLOOR_DB", "HOP", "frame_count", "frame_distances", "log_mel"]
 
 HOP = FRAME_SAMPLES // 2  # samples between two mel frames
 N_FFT = 1_024  # samples in a window
@@ -27,12 +27,17 @@ FLOOR_DB = -80.0  # dB relative to a full-scale sine in one band
 Samples = npt.NDArray[np.float32]
 
 
+def frame_count(samples: int, hop: int = HOP) -> int:
+    """Number of frames, one every `hop` samples, of so many samples: at least 1."""
+    return max(1, -(-samples // hop))
+
+
 def log_mel(samples: Samples) -> Samples:
     """Log-mel spectrogram of float32[S] at 24 kHz: float32[frames, 80] in dB, a centred frame every 300 samples, at
     least -80 dB.
     """
     signal = np.asarray(samples, dtype=np.float32)
-    frames = max(1, -(-len(signal) // HOP))
+    frames = frame_count(len(signal))
     padded = np.zeros(frames * HOP + N_FFT, dtype=np.float32)
     padded[N_FFT // 2 : N_FFT // 2 + len(signal)] = signal
     windows = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP][:frames]

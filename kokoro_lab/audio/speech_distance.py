@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from kokoro_lab.audio.loudness import integrated_lufs, true_peak_dbtp
-from kokoro_lab.audio.spectrogram import log_mel
+from kokoro_lab.audio.spectrogram import HOP, frame_count, log_mel
 from kokoro_lab.units import SAMPLE_RATE
 
 __all__ = ["SpeechDistance", "f0_track", "mel_cepstral_distortion_db", "pitch_distance", "snr_db", "speech_distance"]
 
-HOP = 300  # samples, 12.5 ms: the rate of the model's own curves
 WINDOW = 1440  # samples, 60 ms: more than three periods of the lowest pitch
 LOWEST_HZ, HIGHEST_HZ = 60.0, 420.0
+LEAST_HZ = 10.0  # of a pitch in a curve; what a model gives for an unvoiced frame is near 0
 VOICED = 0.5  # share of the autocorrelation at lag 0
 NEAR = 0.9  # share of the highest peak
 QUIET = 1e-3  # RMS of a frame that has no pitch, -60 dBFS
@@ -71,21 +71,28 @@ def snr_db(reference: Samples, candidate: Samples) -> float:
 
 
 def pitch_distance(
-    reference: npt.NDArray[np.floating], candidate: npt.NDArray[np.floating], threshold: float = 10.0
+    reference: npt.NDArray[np.floating], candidate: npt.NDArray[np.floating], gross: float = math.inf
 ) -> tuple[float | None, float]:
-    """(RMS in cents over frames voiced in both, share voiced in one only) of two F0 curves in Hz of equal length."""
-    ours, theirs = reference > threshold, candidate > threshold
-    error = float(np.mean(ours != theirs)) if len(ours) else 0.0
-    both = ours & theirs
-    if not both.any():
+    """Compare two F0 curves in Hz of equal length; a frame without a pitch is at most 10 Hz.
+
+    gross: share of the reference's pitch by which another pitch is off that is no longer the same one.
+
+    Returns the root mean square in cents over the frames with the same pitch in both, None without any; and the share
+    of frames that are voiced in one only, or with another pitch altogether.
+    """
+    voiced = reference > LEAST_HZ, candidate > LEAST_HZ
+    both = voiced[0] & voiced[1]
+    same = both & (np.abs(candidate - reference) <= gross * np.where(both, reference, 1.0))
+    error = float(np.mean((voiced[0] | voiced[1]) & ~same)) if len(same) else 0.0
+    if not same.any():
         return None, error
-    cents = 1200.0 * np.log2(candidate[both].astype(np.float64) / reference[both])
+    cents = 1200.0 * np.log2(candidate[same].astype(np.float64) / reference[same])
     return float(np.sqrt(np.mean(cents**2))), error
 
 
 def f0_track(samples: Samples, hop: int = HOP) -> npt.NDArray[np.float64]:
     """F0 in Hz every `hop` samples, 0 where the frame is unvoiced: float64[frames]."""
-    frames = max(1, -(-len(samples) // hop))
+    frames = frame_count(len(samples), hop)
     padded = np.zeros(frames * hop + WINDOW)
     padded[WINDOW // 2 : WINDOW // 2 + len(samples)] = samples
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::hop][:frames]

@@ -17,7 +17,7 @@ from kokoro_lab.benchmarks.figures import BenchmarkFigure, value_of
 from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.measure.records.cell import Block, Cell
 from kokoro_lab.measure.statistics.comparison import BlockValue, Comparison, Pairing, compare_all, pair_up
-from kokoro_lab.measure.statistics.same_bytes import poolable
+from kokoro_lab.measure.statistics.same_bytes import poolable, was_not_cold
 from kokoro_lab.measure.statistics.verdicts import worst_gate
 from kokoro_lab.store.layout import check_run_id, results
 from kokoro_lab.sweeps.cell_job import CellJob, measure_cells, noticed
@@ -174,8 +174,10 @@ def run_benchmark(
 
 
 def judge(benchmark: Benchmark, blocks: Sequence[Block]) -> list[BenchmarkRow]:
-    """A row for each target, in their order; blocks of other cells are ignored, and so are those of other bytes."""
-    kept = poolable(blocks)
+    """A row for each target, in their order; blocks of other cells are ignored, and so are those of other bytes and
+    cold ones whose files were in the page cache."""
+    same = poolable(blocks)
+    kept = [block for block in same if not was_not_cold(block)]
     by_cell: dict[str, list[Block]] = {}
     for block in kept:
         by_cell.setdefault(block.cell.id, []).append(block)
@@ -184,10 +186,15 @@ def judge(benchmark: Benchmark, blocks: Sequence[Block]) -> list[BenchmarkRow]:
     bases = {target: _blocks(measured, target.base, target) for target in benchmark.targets if target.base}
     judged = _compared(benchmark, sides, bases)
     rows = [_row(target, sides[target], bases.get(target, []), judged.get(target)) for target in benchmark.targets]
-    if not (others := len(blocks) - len(kept)):
-        return rows
-    said = f"{others} {'block' if others == 1 else 'blocks'} of the run measured other bytes and are left out"
-    return [dataclasses.replace(row, note=f"{row.note}; {said}" if row.note else said) for row in rows]
+    left_out = [
+        f"{count} {'block' if count == 1 else 'blocks'} of the run {why} and {'is' if count == 1 else 'are'} left out"
+        for count, why in (
+            (len(blocks) - len(same), "measured other bytes"),
+            (len(same) - len(kept), "stayed in the page cache"),
+        )
+        if count
+    ]
+    return [dataclasses.replace(row, note="; ".join(filter(None, (row.note, *left_out)))) for row in rows]
 
 
 def state_of(target: Target, row: BenchmarkRow) -> State:

@@ -1,7 +1,7 @@
 """The audio gate's calibration: known damages and harmless changes to real renderings, and what the gate says of each.
 
 Its page is docs/audio-gate.md (`kokoro-lab bench ear --out docs/audio-gate.md`). Damages to samples are those of
-`audio.damages`, each with the smallest strength that is caught, by bisection; damages to graphs are models of which
+`damages`, each with the smallest strength that is caught, by bisection; damages to graphs are models of which
 convolutions of the vocoder's last stage were dropped. Stand-ins hardly ever sound voiced to a pitch tracker, so an
 artificial voice is damaged, too.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,11 @@ import onnx
 from onnx import numpy_helper
 
 from kokoro_lab.audio.compare import Gate, gate
-from kokoro_lab.audio.damages import DAMAGES, HARMLESS, Damage
 from kokoro_lab.audio.signal_differences import Differences
+from kokoro_lab.benchmarks.damages import DAMAGES, HARMLESS, Damage
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.engine import Engine
+from kokoro_lab.measure.records.readings import worst_verdict
 from kokoro_lab.models.catalog import resolve
 from kokoro_lab.models.rewrite.partition import read_whole
 from kokoro_lab.sweeps.preset_texts import preset_text
@@ -120,12 +122,12 @@ def artificial_voice(seconds: float = 4.0) -> Rendering:
 
 
 def renderings(
-    model: str, cases: Sequence[Case] | None = None, *, seed: int | None = None, **settings: object
+    model: str, cases: Sequence[Case] | None = None, *, seed: int | None = None, **settings: Any
 ) -> list[Rendering]:
     """The cases as the model speaks them, with these settings of the engine; `seed` replaces the cases'."""
     cases = CASES if cases is None else cases
     voices = tuple(dict.fromkeys(case.voice for case in cases))
-    config = EngineConfig(model=model, voices=voices, tuned=False, preoptimized=False, **settings)  # type: ignore[arg-type]
+    config = EngineConfig(model=model, voices=voices, tuned=False, preoptimized=False, **settings)
     engine = Engine.load(config)
     try:
         return [_spoken(engine, case, case.seed if seed is None else seed) for case in cases]
@@ -313,5 +315,4 @@ def _most(found: Sequence[Differences], name: str) -> float:
 
 
 def _worst(item: ChangedGraph) -> str:
-    verdicts = {each.verdict for each in item.gates}
-    return next(verdict for verdict in ("different", "close", "equivalent") if verdict in verdicts)
+    return worst_verdict(each.verdict for each in item.gates)

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from kokoro_lab.benchmarks import slowed_worker
+from kokoro_lab.benchmarks import altered_worker
 from kokoro_lab.benchmarks.aa_trials import measure_trials, write_noise
 from kokoro_lab.files.writing import scratch_folder
 from kokoro_lab.measure.block.calls import EMPTY
@@ -199,7 +199,7 @@ def _slow_down(setup: CheckSetup) -> CheckOutcome:
     groups = [{"text": "hello", "engine_settings": [{}, {"session_rest_s": 61.0}]}]  # a setting that costs nothing
     planned = setup.job("slow-down", groups, blocks=12).planned()
     victim = next(item.cell.id for item in planned if not item.cell.reference)
-    run = setup.measure("slow-down", groups, blocks=12, worker_command=slowed_worker.command(SLOW_DOWN, [victim]))
+    run = setup.measure("slow-down", groups, blocks=12, worker_command=altered_worker.slowed(SLOW_DOWN, [victim]))
     (row,) = run.rows("cell")
     if row["ratio"] is None:
         return CheckOutcome("undecided", row["reason"], len(run.blocks))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,49 +11,38 @@ from typing import Annotated, Any
 import typer
 
 from kokoro_lab.benchmarks.benchmark import Benchmark, BenchmarkRow, judge, run_benchmark
-from kokoro_lab.benchmarks.ear_calibration import calibration_page
 from kokoro_lab.benchmarks.endurance import endurance_benchmark
 from kokoro_lab.benchmarks.engine_bench import EnginePlan, engine_benchmark
 from kokoro_lab.benchmarks.kernel_bench import KernelPlan, kernel_benchmark, loss_rows
 from kokoro_lab.benchmarks.model_bench import model_benchmark, profiles
 from kokoro_lab.benchmarks.peer_bench import TABLE, make_ready, peer_document
 from kokoro_lab.benchmarks.peer_table import ENGINES, TEXTS, PeerPlan, peer_benchmark
-from kokoro_lab.benchmarks.self_test import SelfTest, check_names, outcomes
-from kokoro_lab.benchmarks.simulation import EFFECT, error_table, kind_rows, read_noise
-from kokoro_lab.commands.console import Json, finite, json_text, notice, print_json, print_table
+from kokoro_lab.commands.bench_options import (
+    MOST_CALLS,
+    Blocks,
+    Budget,
+    RunId,
+    Threads,
+    ensure_built,
+    new_run,
+    numbers,
+    processors,
+)
+from kokoro_lab.commands.console import Json, json_text, notice, print_json, print_table
+from kokoro_lab.commands.instrument import ear, self_test, simulation
 from kokoro_lab.errors import InconclusiveError, InputError, NothingMeasuredError, RegressedError
-from kokoro_lab.files.writing import scratch_folder, write_text
+from kokoro_lab.files.writing import write_text
 from kokoro_lab.kernels.library import KERNELS_VARIABLE, choose
 from kokoro_lab.measure.records.cell import Block
 from kokoro_lab.models.catalog import resolve
 from kokoro_lab.models.rewrite.kernel_rewrite import PRECISIONS
-from kokoro_lab.process.streams import tell
 from kokoro_lab.store.layout import results
 from kokoro_lab.sweeps.preset_texts import preset_text
-from kokoro_lab.units import LONGEST_S
 from kokoro_lab.variants.landscape import variant
 
 __all__ = ["app", "models", "peers"]
 
 app = typer.Typer(rich_markup_mode=None)
-
-MOST_CALLS = 1_000_000
-SHORTEST_BLOCK_S = 0.001
-
-Blocks = Annotated[
-    int, typer.Option("--blocks", "--rounds", min=1, max=1000, help="Processes per cell; 6 for intervals.")
-]
-Budget = Annotated[
-    float,
-    typer.Option(
-        "--budget", "--budget-s", min=1, max=LONGEST_S, callback=finite,
-        help="Time limit, s; each cell gets at least one block.",
-    ),
-]  # fmt: skip
-RunId = Annotated[
-    str, typer.Option("--run-id", help="Name of the run; an existing run is continued (default: benchmark and time).")
-]
-Threads = Annotated[int, typer.Option(min=0, max=256, help="Threads of each contestant; 0: one per physical core.")]
 
 COLUMNS = (
     *("contestant", "case", "figure", "unit", "value", "base", "base_value", "ratio", "low", "high", "pairs"),
@@ -66,7 +52,6 @@ PEER_COLUMNS = (
     *("engine", "figure", "text", "value", "unit", "ratio", "low", "high", "verdict", "pairs", "gate", "status"),
     "contaminated",
 )
-PROGRESS_BLOCKS = 50
 
 
 @app.command()
@@ -85,7 +70,7 @@ def engine(
 
     Both use the same model file; latency and memory are compared. It takes about half an hour.
     """
-    _ensure_built(model, best)
+    ensure_built(model, best)
     benchmark = engine_benchmark(EnginePlan(model, best, warm, requests, threads, blocks))
     _conclude(benchmark, run_id, budget_s, as_json=as_json)
 
@@ -118,7 +103,7 @@ def kernels(
         raise InputError(f"unknown precision {', '.join(unknown)}; choose from {', '.join(PRECISIONS)}")
     if clock not in ("wall", "cpu"):
         raise InputError(f"unknown clock {clock!r}; choose wall or cpu")
-    lengths, counts = _numbers(tokens), _numbers(threads)  # before a model is built
+    lengths, counts = numbers(tokens), numbers(threads)  # before a model is built
     plan = KernelPlan(
         resolve(model, notice=notice),
         export,
@@ -152,8 +137,8 @@ def models(
     3: a target is undecided.
     """
     base = resolve(base, notice=notice).name if base == "default" else base
-    _ensure_built(base, gate)
-    benchmark = model_benchmark(base, names, reference=gate, tokens=_numbers(tokens), blocks=blocks)
+    ensure_built(base, gate)
+    benchmark = model_benchmark(base, names, reference=gate, tokens=numbers(tokens), blocks=blocks)
     if keep and not run_id:
         run_id = re.sub(r"[^A-Za-z0-9._-]+", "-", keep.name).lstrip("._-")
     _conclude(benchmark, run_id, budget_s, as_json=as_json, profiled=profiles)
@@ -187,7 +172,7 @@ def peers(
         model,
         texts,
         tuple(engine or ENGINES),
-        threads or _processors(),
+        threads or processors(),
         blocks=blocks,
         repeats=repeats,
         warmup_cap=warmup_cap,
@@ -195,7 +180,7 @@ def peers(
     )
     benchmark = peer_benchmark(plan)
     missing = make_ready(plan, benchmark, install=install, notice=notice)
-    run = run_id or _new_run("peers")
+    run = run_id or new_run("peers")
     measured = run_benchmark(benchmark, run, budget_s=budget_s, notice=notice)
     document = {**peer_document(plan, run, measured, judge(benchmark, measured)), "missing": missing}
     path = results().run(run) / TABLE
@@ -235,111 +220,9 @@ def endurance(
     _conclude(benchmark, run_id, budget_s, as_json=as_json)
 
 
-@app.command()
-def ear(
-    models: Annotated[
-        list[str] | None, typer.Option("--model", help="Plain model to damage; repeat for several (default: tiny).")
-    ] = None,
-    variants: Annotated[
-        list[str] | None, typer.Option("--variant", help="Installed variant to compare; repeat for several.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="File for the page (default: standard output).")] = None,
-) -> None:
-    """Calibrate the audio gate: known damages, harmless changes, and the smallest damage of each kind that it catches.
-
-    Exit code 1: a damage is called equivalent, or a harmless change is not.
-    """
-    own: dict[str, list[str]] = {name: [] for name in models or ["tiny"]}
-    for each in variants or []:
-        source = next((name for name in sorted(own, key=len, reverse=True) if each.startswith(f"{name}-")), None)
-        if source is None:
-            raise InputError(f"{each} is no variant of {', '.join(own)}; name its source with --model")
-        own[source].append(each)
-    with scratch_folder() as folder:
-        page, holds = calibration_page(own, folder, notice=notice)
-    if out is None:
-        typer.echo(page)
-    else:
-        write_text(out, page)
-    if not holds:
-        raise RegressedError("the gate calls a damage equivalent, or a harmless change not; adjust its limits")
-
-
-@app.command("self-test")
-def self_test(
-    checks: Annotated[list[str] | None, typer.Argument(help="Names of checks (default: all).")] = None,
-    trials: Annotated[int, typer.Option(min=1, max=MOST_CALLS, help="Number of A/A pairs.")] = 100,
-    replicas: Annotated[
-        int, typer.Option(min=2, max=1000, help="Copies of the A/A cell; with 2, pairs share no block.")
-    ] = 5,
-    noise_out: Annotated[
-        Path | None, typer.Option(help="File to write the block noise to, for `bench simulation`.")
-    ] = None,
-    budget_s: Budget = 1800.0,
-    run_id: RunId = "",
-    as_json: Json = False,
-) -> None:
-    """Check that measurements on this machine can be trusted.
-
-    The checks are A/A pairs, a deliberate slow-down, a setting without effect, wrong audio and CPU contention, and
-    attacks that try to make the instrument say something false.
-
-    Exit code 1: a check failed; 3: the machine was too busy, or the time limit too short, to decide.
-    """
-    names = check_names(checks or ())
-    run = run_id or _new_run("self-test")
-    test = SelfTest(results().run(run), budget_s, trials, replicas, noise_out)
-    rows = [dataclasses.asdict(each) for each in outcomes(names, test, notice=notice, progress=_block_line)]
-    document = {"run_id": run, "folder": str(test.folder), "checks": rows}
-    write_text(test.folder / "self-test.json", json_text(document) + "\n")
-    if as_json:
-        print_json(document)
-    else:
-        print_table(rows, ("check", "verdict", "finding", "blocks", "seconds"), title=f"Self-test, run {run}")
-    for verdict, error, advice in (
-        ("failed", RegressedError, "do not rely on measurements of this machine"),
-        ("undecided", InconclusiveError, f"continue on a quiet machine with --run-id {run}"),
-    ):
-        if checks_left := [str(row["check"]) for row in rows if row["verdict"] == verdict]:
-            raise error(f"{verdict}: {', '.join(checks_left)}; {advice}")
-
-
-@app.command()
-def simulation(
-    noise: Annotated[Path, typer.Argument(help="Noise file that `bench self-test --noise-out` wrote.")],
-    trials: Annotated[int, typer.Option(min=1, max=MOST_CALLS, help="Number of trials of each kind.")] = 2000,
-    sd: Annotated[str, typer.Option(help="Other standard deviations to simulate.")] = "0.01,0.02,0.03,0.04,0.06,0.08",
-    block_s: Annotated[
-        float, typer.Option(min=0, max=3600, callback=finite, help="Duration of a block, s (default: from the file).")
-    ] = 0.0,
-    as_json: Json = False,
-) -> None:
-    """Check the verdicts on simulated trials.
-
-    The true effect of a simulated trial is known. The first table has the machine's noise and others, at the number of
-    blocks of a five-minute plan; the second has disturbances in time (drift, steps, a period of 2 to 12 blocks) and
-    unequal noise, where the two cells do not differ. It takes some minutes. Exit code 1: the verdicts are wrong too
-    often, or miss too many effects.
-    """
-    if 0 < block_s < SHORTEST_BLOCK_S:
-        raise InputError(f"a block of {block_s:g} s is too short; use 0, or {SHORTEST_BLOCK_S} s or more")
-    machine = read_noise(noise)
-    noises = _shares(sd)
-    rows = error_table(machine, noises, trials=trials, block_s=block_s)
-    kinds = list(kind_rows(trials))
-    if as_json:
-        print_json({"trials": trials, "rows": rows, "kinds": kinds})
-    else:
-        columns = ("block_sd", "pairs", "false_effects", "false_equivalences", "limit", "power", "honest", "strong")
-        print_table(rows, columns, title=f"{trials} trials of each kind; the first row has this machine's noise")
-        columns = ("kind", "cells", "blocks", "adaptive", "false_effects", "false_equivalences", "limit", "honest")
-        print_table(kinds, columns, title=f"{trials} trials of each kind without an effect")
-    if not all(row["honest"] for row in (*rows, *kinds)):
-        raise RegressedError("verdicts are wrong more often than they may be; do not rely on them with this noise")
-    if not rows[0]["strong"]:
-        raise RegressedError(
-            f"this machine's noise hides an effect of {EFFECT:.0%}; plan more blocks or a quieter machine"
-        )
+app.command()(ear)
+app.command("self-test")(self_test)
+app.command()(simulation)
 
 
 def _conclude(
@@ -352,7 +235,7 @@ def _conclude(
     profiled: Any = None,
 ) -> None:
     """Measure, judge and print; raises RegressedError if a target is missed, InconclusiveError if one is undecided."""
-    run = run_id or _new_run(benchmark.name)
+    run = run_id or new_run(benchmark.name)
     measured = run_benchmark(benchmark, run, budget_s=budget_s, notice=notice)
     rows = [*judge(benchmark, measured), *more]
     operators = profiled(rows) if profiled else []
@@ -393,43 +276,3 @@ def _about(run_id: str, benchmark: Benchmark, blocks: Sequence[Block]) -> Mappin
         "kernels": sorted(kernels),
         "models": sorted({block.cell.model for block in blocks}),
     }
-
-
-def _new_run(name: str) -> str:
-    return f"{name if name == 'peers' else f'bench-{name}'}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdecimal() and len(part) < 10 for part in parts):
-        raise InputError(f"{text!r} is not a list of numbers; write numbers separated by commas, such as 16,50")
-    return tuple(int(part) for part in parts)
-
-
-def _shares(text: str) -> list[float]:
-    try:
-        shares = [float(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        shares = [-1.0]
-    if not all(0.0 <= share <= 10.0 for share in shares):
-        raise InputError(f"{text!r} is not a list of shares from 0 to 10; write numbers such as 0.01,0.02")
-    return shares
-
-
-def _ensure_built(*names: str) -> None:
-    """Build the named models where they are missing, so that no block spends time on that."""
-    for name in filter(None, names):
-        resolve(name, notice=notice)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _block_line(name: str, done: int, total: int) -> None:
-    """Show the number of finished blocks: on one line of a terminal, and every fiftieth block in a file."""
-    words = f"{name}: block {done} of at most {total}"
-    if sys.stderr.isatty():
-        print(f"\r{words} ", end="\n" if done == total else "", file=sys.stderr, flush=True)
-    elif done % PROGRESS_BLOCKS == 0:
-        tell(words)

@@ -327,6 +327,12 @@ class Engine:
         trim()
         self._counter.add(releases=int(given))
 
+    @property
+    def voice_sums(self) -> dict[str, str]:
+        """Name -> SHA-256 of each voice pack that is loaded, as it was when it was read."""
+        with self._lock:
+            return {name: voice.sha256 for name, voice in self._voices.items()}
+
     def _checked(self, text: str, voice: str, speed: float, lang: str | None, seed: int) -> SpeechRequest:
         return check(text, self._voice, voice, speed, lang, seed)
 

@@ -193,7 +193,8 @@ def _peer_result(peer: PeerEngine, block: BlockMeasurement, common: dict[str, An
 
 
 def _identity(cell: Cell, block: BlockMeasurement, started_s: float) -> BlockIdentity | None:
-    """What was measured, by its bytes. All of it is read after the timed part, so that nothing cold was warmed."""
+    """What was measured, by its bytes: the voice as it was loaded. The rest is read after the timed part, so that
+    nothing cold was warmed."""
     from kokoro_lab.measure.peers.adapters.own_engine import PeerEngine
 
     if isinstance(block.engine, PeerEngine):  # in its environment the packages are missing that the rest needs
@@ -202,8 +203,10 @@ def _identity(cell: Cell, block: BlockMeasurement, started_s: float) -> BlockIde
     from kokoro_lab.measure.block.measured_bytes import measured_identity
 
     engine = block.engine
-    opened = [] if isinstance(engine, EmptyEngine) else [each.session.opened.path for each in engine.pool.members]
-    return measured_identity(cell, opened, started_s)
+    if isinstance(engine, EmptyEngine):
+        return measured_identity(cell, (), started_s)
+    opened = [each.session.opened.path for each in engine.pool.members]
+    return measured_identity(cell, opened, started_s, voice=engine.voice_sums.get(cell.voice))
 
 
 def _short(name: str) -> str:

@@ -42,6 +42,7 @@ __all__ = [
     "default_model",
     "installed",
     "installed_names",
+    "joined_sum",
     "models_folder",
     "preoptimized_files",
     "preoptimized_folder",
@@ -215,8 +216,12 @@ def _halves(name: str) -> tuple[Path, ...]:
 def _joined(name: str, *halves: Path) -> ModelFile:
     """A model in two files: its path is the first file's, its SHA-256 is computed from those of both."""
     front, back = (resolve(path.stem) for path in halves)
-    both = hashlib.sha256(f"{front.sha256} {back.sha256}".encode()).hexdigest()
-    return replace(front, name=name, sha256=both, bytes=front.bytes + back.bytes)
+    return replace(front, name=name, sha256=joined_sum(front.sha256, back.sha256), bytes=front.bytes + back.bytes)
+
+
+def joined_sum(front: str, back: str) -> str:
+    """The SHA-256 of a split model, from those of its two files."""
+    return hashlib.sha256(f"{front} {back}".encode()).hexdigest()
 
 
 def _recognise(path: Path) -> ModelFile:
@@ -229,7 +234,7 @@ def _recognise(path: Path) -> ModelFile:
     if (known := published_models().get(sha256)) is not None:
         return ModelFile(known.name, path, sha256, size, "published", "full", known.precision)
     metadata = _metadata(path)
-    architecture = remembered(path, "architecture", lambda: architecture_of(shapes_of(path)))
+    architecture = architecture_of(remembered(path, "shapes", lambda: shapes_of(path)))
     file = ModelFile(path.stem, path, sha256, size, "imported", architecture, "unknown")
     if metadata.get("kokoro_lab.weights") == "stand-in":
         file = replace(file, weights="stand-in", precision=metadata.get("kokoro_lab.precision", "fp32"))

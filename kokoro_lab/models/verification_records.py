@@ -18,7 +18,8 @@ from kokoro_lab.errors import KokoroLabError, ModelError
 from kokoro_lab.field_checks import as_record
 from kokoro_lab.files.documents import read_json
 from kokoro_lab.files.writing import make_folder, write_text
-from kokoro_lab.models.catalog import STAND_IN_REVISION, STAND_INS, models_folder
+from kokoro_lab.models.catalog import STAND_IN_REVISION, STAND_INS, joined_sum, models_folder
+from kokoro_lab.models.files.byte_sums import recorded_sum
 from kokoro_lab.models.files.model_record import ADVICE, ModelFile, read_record
 from kokoro_lab.models.files.published import published_models, published_name
 from kokoro_lab.paths import home
@@ -54,8 +55,12 @@ def vouched(file: ModelFile) -> str:
     """What is known of the file's output: equivalent (to what it stands for), close, different, or "" for nothing.
 
     Published files are known by their bytes, stand-ins by their revision, imports by the proof that they were installed
-    with or by the published weights that they were read from; anything else needs a record.
+    with or by the published weights that they were read from; anything else needs a record. The file's bytes are
+    hashed, as size and time stamp can be those of other bytes: of a file with another sum than its record's nothing is
+    known.
     """
+    if _actual_sum(file) != file.sha256:
+        return ""
     made: dict[str, Any] = read_record(file.path) or {}
     if file.sha256 in published_models() or _built_here(file, made):
         return "equivalent"
@@ -82,6 +87,15 @@ def record_verification(file: ModelFile, reference: ModelFile, verdict: str, rea
     make_folder(path.parent, error=ModelError, advice=ADVICE)
     write_text(path, json.dumps(asdict(record), indent=1), error=ModelError, advice=ADVICE)
     return ""
+
+
+def _actual_sum(file: ModelFile) -> str:
+    """The SHA-256 of the file's bytes, computed as for its record; empty where it cannot be read."""
+    try:
+        sums = [recorded_sum(path) for path in (file.path, *file.back)]
+    except ModelError:
+        return ""
+    return sums[0] if len(sums) == 1 else joined_sum(*sums)
 
 
 def _built_here(file: ModelFile, made: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Cancellation", "Inference", "Session"]
 
+Value = TypeVar("Value", np.float32, np.int64)
+
 PAD = 0  # the token at each end of a call
 ARENA_FULL = "BFCArena::AllocateRaw"  # in onnxruntime's error for a call that exceeds the arena's limit
+
+
+def _own(output: Any, kind: type[Value]) -> NDArray[Value]:
+    """A flat copy of an output, which is memory of onnxruntime's arena.
+
+    Freeing such memory takes the arena's lock. A fork while another thread has that lock leaves a child in which it is
+    never released, and which hangs as soon as the array is freed.
+    """
+    return np.array(np.ravel(output), kind)
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Inference:
     """The result of a call of the model."""
 
     audio: NDArray[np.float32]
-    """float32 [S] at 24,000 Hz, as the model returned it."""
+    """float32 [S] at 24,000 Hz, as the model returned it; the array owns its memory."""
     durations: NDArray[np.int64] | None
     """int64 [T], frames of 25 ms per token, the two ends included; None when the file has no such output."""
     seconds: float
@@ -138,8 +149,8 @@ class Session:
                 f"the model failed on {len(tokens)} tokens ({first_line(error)}); try another provider or model"
             ) from error
         seconds = time.perf_counter() - start
-        audio = np.ascontiguousarray(outputs[0], np.float32).reshape(-1)
-        durations = np.asarray(outputs[1], np.int64).reshape(-1) if len(outputs) > 1 else None
+        audio = _own(outputs[0], np.float32)
+        durations = _own(outputs[1], np.int64) if len(outputs) > 1 else None
         return Inference(audio, durations, seconds)
 
     def release_memory(self) -> None:

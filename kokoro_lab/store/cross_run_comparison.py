@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from kokoro_lab.errors import InconclusiveError, InputError
 from kokoro_lab.measure.records.cell import Block, Cell
 from kokoro_lab.measure.records.identity import CONTENT, PARTS
+from kokoro_lab.measure.records.readings import GateVerdict, worst_verdict
 from kokoro_lab.measure.statistics.between_runs import BetweenRuns, RunRatio, between_runs, compare_runs, run_ratio
 from kokoro_lab.measure.statistics.comparison import pair_up
 from kokoro_lab.measure.statistics.same_bytes import differences, parts_of_block, values_by_cell
-from kokoro_lab.measure.statistics.verdicts import GateVerdict, counterparts, why_invalid, worst_gate
+from kokoro_lab.measure.statistics.verdicts import counterparts, why_invalid, worst_gate
 from kokoro_lab.store.cell_selectors import Selector, cell_words
 from kokoro_lab.store.run_comparison import ComparisonLine, ComparisonReport, model_notes
 from kokoro_lab.store.sides import StoredRun
@@ -231,14 +232,13 @@ def _judged(
     lines = []
     for key in keys:
         first = candidate[key][0]
-        gates = {cell.gate for cell in cells[key]}
         words = f"{cell_words(first.cell)} / {cell_words(first.reference)}"
         lines.append(
             ComparisonLine(
                 base=words,
                 candidate=words,
                 texts=(first.cell.text_preset or first.cell.text,),
-                gate=next(gate for gate in ("different", "close", "none", "equivalent") if gate in gates),
+                gate=worst_verdict(cell.gate for cell in cells[key]),
                 comparison=judged[key],
                 runs=(len(base[key]), len(candidate[key])),
                 differing=candidate[key][-1].differing(base[key][-1]),

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from kokoro_lab.errors import InputError, NothingMeasuredError
 from kokoro_lab.measure.records.cell import Block, Cell
-from kokoro_lab.measure.records.readings import Repeat
+from kokoro_lab.measure.records.readings import GateVerdict, Repeat, worst_verdict
 from kokoro_lab.measure.statistics.comparison import Comparison, compare_all, pair_up
 from kokoro_lab.measure.statistics.same_bytes import poolable, values_by_cell
-from kokoro_lab.measure.statistics.verdicts import GateVerdict, counterparts, why_invalid, worst_gate
+from kokoro_lab.measure.statistics.verdicts import counterparts, why_invalid, worst_gate
 from kokoro_lab.store.cell_selectors import SCHEDULE, Selector, cell_words
 
 __all__ = ["FIGURES", "ComparisonLine", "ComparisonReport", "Outcome", "compare_within", "model_notes"]
@@ -211,12 +211,10 @@ def _line(
     candidate: Selector,
 ) -> ComparisonLine:
     named = [name for name in (*sorted(base.factors | candidate.factors),) if name != "text"]
-    gates = [worst_gate(by_cell[cell]) for pair in pairs for cell in pair]
-    worst = next(gate for gate in ("different", "close", "none", "equivalent") if gate in gates)
     return ComparisonLine(
         base=cell_words(pairs[0][0], named),
         candidate=cell_words(pairs[0][1], named),
         texts=tuple(cell.text_preset or cell.text for _, cell in sorted(pairs, key=lambda pair: len(pair[1].text))),
-        gate=worst,
+        gate=worst_verdict(worst_gate(by_cell[cell]) for pair in pairs for cell in pair),
         comparison=comparison,
     )

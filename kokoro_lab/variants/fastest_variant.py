@@ -18,6 +18,7 @@ from typing import Any, Literal
 from kokoro_lab.errors import ModelError
 from kokoro_lab.kernels.library import choose
 from kokoro_lab.measure.machine.fingerprint import machine
+from kokoro_lab.measure.records.readings import SEVERITY
 from kokoro_lab.measure.sampling.expected_bytes import expected_parts
 from kokoro_lab.models.catalog import ModelFile, installed, resolve
 from kokoro_lab.models.files.byte_sums import recorded_sum
@@ -141,8 +142,7 @@ def fastest(
         mine = [row for row in rows if row.model == file.name]
         lows = [row.low for row in mine if row.low is not None]
         speeds = [row.speed for row in mine if row.speed is not None]
-        gates = {*(row.gate for row in mine), verified[file.name]}
-        worst = "close" if gates == {"close", "equivalent"} else next(iter(gates)) if len(gates) == 1 else "different"
+        worst = max((*(row.gate for row in mine), verified[file.name] or "none"), key=SEVERITY.index)
         if worst != gate or not mine or len(lows) < len(mine) or min(lows) <= 1.0:
             continue
         speed = math.exp(math.fsum(map(math.log, speeds)) / len(speeds))

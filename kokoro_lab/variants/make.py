@@ -152,8 +152,7 @@ def plain_model(source: str) -> tuple[ModelFile, onnx.ModelProto, Architecture]:
         )
     if {"kokoro_lab.graph", "kokoro_lab.precision"} & set(metadata):
         raise ModelError(f"{file.name} is a variant already; start from the model that it was derived from")
-    with decoding(f"model file {file.path.name}", error=ModelError, advice="build it again"):
-        return file, model, architecture_named(metadata["kokoro_lab.architecture"])
+    return file, model, architecture_named(metadata["kokoro_lab.architecture"])
 
 
 def _checked_name(name: str) -> str:

@@ -15,8 +15,10 @@ import numpy as np
 
 from kokoro_lab.errors import SettingError
 from kokoro_lab.measure.records.cell import Block, Cell, Scalar
+from kokoro_lab.measure.records.readings import GateVerdict
 from kokoro_lab.measure.statistics.comparison import BlockValue, compare, pair_up
 from kokoro_lab.measure.statistics.same_bytes import values_by_cell
+from kokoro_lab.measure.statistics.verdicts import worst_gate
 from kokoro_lab.store.layout import Results
 from kokoro_lab.sweeps.cell_job import CellJob, measure_cells, noticed
 from kokoro_lab.sweeps.job import PlannedCell
@@ -49,8 +51,8 @@ class Row:
     high: float | None
     """Ends of the interval of `speed`; None when there are too few pairs for one."""
     verdict: str
-    gate: str
-    """Of the audio against the reference: equivalent, close or different."""
+    gate: GateVerdict
+    """The worst of the blocks, of the audio against the reference."""
     pairs: int
     memory: float | None
     """Peak memory over the base's."""
@@ -151,8 +153,6 @@ class _Side:
 def _row(model: str, tokens: int, base: _Side, candidate: _Side) -> Row:
     """A busy machine contaminates blocks; their pairs still count here, because both sides ran in turn."""
     comparison = compare(pair_up(base.values, candidate.values, use_contaminated=True))
-    gates = {block.gate.verdict for block in candidate.blocks if block.gate is not None}
-    worst = next((each for each in ("different", "close", "equivalent") if each in gates), "unknown")
     return Row(
         model,
         tokens,
@@ -160,7 +160,7 @@ def _row(model: str, tokens: int, base: _Side, candidate: _Side) -> Row:
         _inverse(comparison.high),
         _inverse(comparison.low),
         str(comparison.verdict),
-        worst,
+        worst_gate(candidate.blocks),
         comparison.pairs,
         _over(_median(candidate.blocks, _memory), _median(base.blocks, _memory)),
         _median(candidate.blocks, _memory),

@@ -115,6 +115,18 @@ def test_blocks_beside_a_busy_neighbor_count_only_where_the_benchmark_says_so() 
     assert (row.pairs, row.state, row.contaminated) == (0, "undecided", 6)
 
 
+def test_a_cold_block_whose_files_stayed_cached_is_left_out_and_said() -> None:
+    sides = tuple(contestant(name, state="cold") for name in ("base", "fast"))
+    plan = replace(benchmark(Target(TOTAL, "fast", ("hello",), "base")), contestants=sides)
+    blocks = [
+        replace(block, result=replace(block.result, cold={"measured": "cold-process" if block.round == 5 else "cold"}))
+        for block in measured(plan, [0.5] * 5 + [0.1])
+    ]
+    (row,) = judge(plan, blocks)
+    assert (row.pairs, row.ratio, row.value) == (5, 0.5, 50.0)
+    assert row.note.endswith("2 blocks of the run stayed in the page cache and are left out")
+
+
 def test_one_cell_of_each_text_is_the_reference_and_equal_cells_are_one() -> None:
     cold = replace(contestant("base", state="cold-process"), case="cold")
     again = Contestant("alias", "hello", contestant("fast").cell)

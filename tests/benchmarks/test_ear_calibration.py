@@ -10,8 +10,8 @@ import pytest
 import typer
 
 from kokoro_lab.audio.compare import gate
-from kokoro_lab.audio.damages import DAMAGES, HARMLESS
 from kokoro_lab.benchmarks import ear_calibration as room
+from kokoro_lab.benchmarks.damages import DAMAGES, HARMLESS
 from kokoro_lab.commands.bench import app
 from kokoro_lab.errors import InputError
 from kokoro_lab.models.catalog import resolve

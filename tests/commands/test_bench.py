@@ -11,8 +11,6 @@ from typing import Any, Protocol
 import pytest
 
 from kokoro_lab.benchmarks.peer_bench import TABLE, read_table
-from kokoro_lab.benchmarks.self_test_parts import CheckOutcome
-from kokoro_lab.benchmarks.simulation import kind_rows
 from kokoro_lab.cli import run
 from kokoro_lab.measure.peers import environments
 from kokoro_lab.measure.peers.environment_recipes import recipe
@@ -124,43 +122,6 @@ def test_without_kernels_nothing_is_measured(cli: Cli, monkeypatch: pytest.Monke
     for words in (("kernels",), ("endurance", "--precision", "int16")):
         ended = cli("bench", *words, "--model", "tiny")
         assert (ended.code, "no kernels" in ended.err.lower()) == (4, True)
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "code"),
-    [(("shown", "shown"), 0), (("shown", "undecided"), 3), (("failed", "undecided"), 1)],
-)
-def test_the_self_test_ends_with_its_worst_verdict(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verdicts: tuple[str, ...], code: int
-) -> None:
-    outcomes = [CheckOutcome(verdict, "So it is.", 3, check=verdict) for verdict in verdicts]  # type: ignore[arg-type]
-    (tmp_path / "results" / "runs" / "r").mkdir(parents=True)
-    monkeypatch.setattr("kokoro_lab.commands.bench.outcomes", lambda *_, **__: outcomes)
-    ended = cli("bench", "self-test", "--run-id", "r", "--json")
-    assert ended.code == code
-    assert [row["verdict"] for row in ended.document["checks"]] == list(verdicts)
-    stored = json.loads((tmp_path / "results" / "runs" / "r" / "self-test.json").read_text(encoding="utf-8"))
-    assert stored == ended.document
-
-
-def test_the_simulation_fails_where_noise_hides_the_effect(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("kokoro_lab.commands.bench.kind_rows", lambda trials: kind_rows(trials, ["steps"]))
-    noise = tmp_path / "noise.json"
-    noise.write_text(json.dumps({"block_sd": 0.02, "block_s": 10.0}))
-    good = cli("bench", "simulation", noise, "--trials", "60", "--sd", "0.3", "--json")
-    assert (good.code, len(good.document["rows"])) == (0, 2)
-    assert [row["blocks"] for row in good.document["kinds"]] == [6, 12, 24, 6, 12, 24, 40]
-    noise.write_text(json.dumps({"block_sd": 0.3, "block_s": 10.0}))
-    bad = cli("bench", "simulation", noise, "--trials", "60", "--sd", "")
-    assert bad.code == 1
-    assert "hides an effect of 5%; plan more blocks" in bad.err
-    lies = {"kind": "a lie", "honest": False}
-    monkeypatch.setattr("kokoro_lab.commands.bench.kind_rows", lambda trials: iter([lies]))
-    noise.write_text(json.dumps({"block_sd": 0.02, "block_s": 10.0}))
-    wrong = cli("bench", "simulation", noise, "--trials", "60", "--sd", "", "--json")
-    assert (wrong.code, "wrong more often than they may be" in wrong.err) == (1, True)
 
 
 @pytest.mark.slow

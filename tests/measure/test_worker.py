@@ -12,16 +12,19 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 from patience import PATIENCE_S, until
 
-from kokoro_lab.benchmarks import slowed_worker
+from kokoro_lab.benchmarks import altered_worker
 from kokoro_lab.measure.block.listener import Arrival, sweep, ttfa_s
 from kokoro_lab.measure.block.load_generator import poisson
+from kokoro_lab.measure.peers import peer_files
 from kokoro_lab.measure.records.cell import Block, BlockResult, Cell
+from kokoro_lab.measure.sampling import launch as launching
 from kokoro_lab.measure.sampling.launch import WORKER_COMMAND, launch
 from kokoro_lab.measure.sampling.sampler import SamplingPolicy, sample
 from kokoro_lab.measure.statistics.comparison import BlockValue, block_value, compare, pair_up
@@ -303,16 +306,39 @@ def test_the_engine_sleeps_only_where_a_caller_has_it_slowed_down(home: Path, tm
     for cell in (victim, other):
         work = tmp_path / cell.id
         work.mkdir()
-        repeats = launch(cell, work, command=slowed_worker.command(1.0, [victim.id])).result.repeats
+        repeats = launch(cell, work, command=altered_worker.slowed(1.0, [victim.id])).result.repeats
         asleep[cell.id] = min(repeat.other_ms / repeat.total_ms for repeat in repeats)
     assert asleep[other.id] < 0.3 < 0.4 < asleep[victim.id], "0.01 and 0.5 are usual"
+
+
+def test_files_are_made_cold_when_everything_else_is_prepared(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer's files are hashed for its manifest: dropped before, they would be in the page cache again."""
+    steps: list[str] = []
+    prepare = peer_files.peer_sums
+
+    def hashed(*arguments: Any) -> dict[str, str]:
+        steps.append("hashed")
+        return prepare(*arguments)
+
+    def made_cold() -> dict[str, str]:
+        steps.append("dropped")
+        return {"measured": "cold"}
+
+    monkeypatch.setattr(peer_files, "peer_sums", hashed)
+    monkeypatch.setattr(launching, "inside", lambda name, command, work: (list(command), {}))
+    cell = Cell("tiny", TEXT, environment="kokoro-onnx", state="cold")
+    launch(cell, tmp_path, command=(sys.executable, "-c", ""), made_cold=made_cold)
+    assert steps == ["hashed", "dropped"]
+    assert json.loads((tmp_path / "job.json").read_text())["cold"] == {"measured": "cold"}
 
 
 @pytest.mark.slow
 def test_a_deliberate_slow_down_is_found(home: Path, tmp_path: Path) -> None:
     """Replica 1 sleeps half of a call's time inside the engine."""
     cells = [Cell("tiny", TEXT, warmup_cap=6, replica=replica, reference=replica == 0) for replica in range(2)]
-    command = slowed_worker.command(0.5, [cells[1].id])
+    command = altered_worker.slowed(0.5, [cells[1].id])
     values: dict[int, list[BlockValue]] = {0: [], 1: []}
     policy = SamplingPolicy(8, seed=3, retries=0, worker_command=command, lock=tmp_path / "lock")
     for block in sample(cells, policy, run_dir=tmp_path):

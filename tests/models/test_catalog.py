@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from kokoro_lab.errors import ModelError, ModelNotFoundError
 from kokoro_lab.models import catalog
 from kokoro_lab.models.catalog import default_model, installed, models_folder, resolve
+from kokoro_lab.models.files import byte_sums
 from kokoro_lab.models.files.onnxfile import read_onnx
 from kokoro_lab.models.files.published import published_models
 
@@ -80,6 +82,17 @@ def test_a_file_elsewhere_is_taken_by_its_path_and_known_by_its_shapes(folder: P
     shutil.copy(resolve("tiny").path, copy)
     file = resolve(str(copy))
     assert (file.name, file.architecture, file.weights) == ("elsewhere", "tiny", "stand-in")
+
+
+def test_the_architecture_follows_from_the_shapes_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shapes are remembered with the file; what they mean is what the program that asks says."""
+    path = tmp_path / "other.onnx"
+    path.write_bytes(resolve("tiny").path.read_bytes())
+    monkeypatch.setattr(byte_sums, "SETTLED_S", -math.inf)
+    with monkeypatch.context() as former:
+        former.setattr(catalog, "architecture_of", lambda shapes: "unknown")
+        assert resolve(str(path)).architecture == "unknown"
+    assert resolve(str(path)).architecture == "tiny"
 
 
 def test_the_architecture_is_read_from_the_shapes_whatever_the_file_is_called_and_says(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from kokoro_lab.models import verification_records
 from kokoro_lab.models.catalog import ModelFile, resolve
-from kokoro_lab.models.files.model_record import file_sha256, write_record
+from kokoro_lab.models.files.model_record import BACK, FRONT, file_sha256, write_record
+from kokoro_lab.models.files.published import published_models
 from kokoro_lab.models.verification_records import record_verification, verification_path, vouched
 
 
@@ -34,9 +37,38 @@ def test_a_stand_in_vouches_for_itself_and_what_calls_itself_one_does_not(home: 
     assert vouched(replace(tiny, sha256="ab" * 32)) == "", "other bytes under the same name"
 
 
-def test_a_published_file_is_known_by_its_bytes(home: Path) -> None:
+def test_a_published_file_is_known_by_its_bytes_and_not_by_what_is_said_of_them(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sha256 = "7d5df8ecf7d4b1878015a32686053fd0eebe2bc377234608764cc0ef3636a6c5"
-    assert vouched(file_of(home / "models", "any", sha256=sha256)) == "equivalent"
+    claimed = file_of(home / "models", "any", sha256=sha256)
+    assert vouched(claimed) == "", "other bytes with the sum of a published file"
+    known = published_models()[sha256]
+    file = file_of(home / "models", "any")
+    monkeypatch.setattr(verification_records, "published_models", lambda: {file.sha256: known})
+    assert vouched(file) == "equivalent"
+
+
+def test_a_file_with_the_size_and_time_of_its_record_but_other_bytes_is_not_vouched_for(home: Path) -> None:
+    tiny, variant = resolve("tiny"), file_of(home / "models", "variant")
+    write_record(variant)
+    record_verification(variant, tiny, "equivalent", [])
+    before = variant.path.stat()
+    variant.path.write_bytes(variant.path.read_bytes()[::-1])
+    os.utime(variant.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert resolve("variant") == variant, "the record says so"
+    assert vouched(resolve("variant")) == ""
+
+
+def test_both_files_of_a_split_model_are_vouched_for_together(home: Path) -> None:
+    halves = [file_of(home / "models", f"variant{end}".removesuffix(".onnx")) for end in (FRONT, BACK)]
+    for half in halves:
+        write_record(half)
+    split = resolve("variant")
+    record_verification(split, resolve("tiny"), "close", [])
+    assert vouched(split) == "close"
+    halves[1].path.write_bytes(b"something else")
+    assert vouched(split) == ""
 
 
 def test_a_record_belongs_to_bytes_and_not_to_a_name(home: Path) -> None:

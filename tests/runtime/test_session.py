@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import hostile_models
 import numpy as np
@@ -38,6 +39,19 @@ def test_a_call_gives_one_frame_count_a_token_and_600_samples_a_frame(
     assert inference.durations.shape == (len(TOKENS) + 2,)
     assert len(inference.audio) == 600 * inference.durations.sum()
     assert inference.seconds > 0
+
+
+@pytest.mark.parametrize("io_binding", [False, True])
+def test_what_a_call_returns_owns_its_memory(tiny: ModelFile, style: NDArray[np.float32], io_binding: bool) -> None:
+    """Memory of onnxruntime would hang a forked child that frees it."""
+    opened = Session.open(tiny, SessionSettings(io_binding=io_binding))
+    given: list[Any] = []
+    call = opened._call
+    with mock.patch.object(opened, "_call", lambda *arguments: given.extend(call(*arguments)) or given):
+        inference = opened.run(TOKENS, style, 1.0)
+    for returned, output in zip((inference.audio, inference.durations), given, strict=True):
+        assert returned is not None and returned.flags.owndata
+        assert np.array_equal(returned, np.ravel(output)) and not np.shares_memory(returned, output)
 
 
 def test_the_same_call_gives_the_same_samples_in_any_session(

@@ -11,6 +11,7 @@ import typer
 
 from kokoro_lab.commands.models import app
 from kokoro_lab.errors import InconclusiveError
+from kokoro_lab.measure.records.readings import GateVerdict
 from kokoro_lab.models.catalog import ModelFile, resolve
 from kokoro_lab.runtime.tuning_record import read_tuned, tuned_path
 from kokoro_lab.variants import fastest_variant as room
@@ -18,7 +19,7 @@ from kokoro_lab.variants.make import make
 from kokoro_lab.variants.timing import Row
 
 
-def row(model: str, tokens: int, speed: float, low: float | None, gate: str = "equivalent") -> Row:
+def row(model: str, tokens: int, speed: float, low: float | None, gate: GateVerdict = "equivalent") -> Row:
     return Row(model, tokens, speed, low, speed + 0.1, "faster", gate, 6, 1.0, 100.0, 0.6, 500.0)
 
 

@@ -28,7 +28,7 @@ def test_variants_are_measured_into_the_tables_and_a_run_is_continued(
     resolve("tiny")
     (made,) = make("tiny", "optimized")
     (unverified,) = bench("tiny", ["tiny-optimized"], replace(timing, run_id="before"))
-    assert unverified.gate == "unknown", "nothing vouches for the variant yet"
+    assert unverified.gate == "none", "nothing vouches for the variant yet"
     assert ensure_verified(made) == "equivalent"
     (row,) = bench("tiny", ["tiny-optimized"], timing)
     assert (row.model, row.tokens, row.pairs, row.gate) == ("tiny-optimized", 16, 1, "equivalent")

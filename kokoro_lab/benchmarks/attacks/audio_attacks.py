@@ -10,8 +10,8 @@ from pathlib import Path
 import onnx
 
 from kokoro_lab.audio.compare import gate
-from kokoro_lab.audio.damages import DAMAGES
-from kokoro_lab.benchmarks.attacks import faulty_worker
+from kokoro_lab.benchmarks import altered_worker
+from kokoro_lab.benchmarks.damages import DAMAGES
 from kokoro_lab.benchmarks.ear_calibration import DROPPED, Case, renderings, without_convolutions
 from kokoro_lab.benchmarks.self_test_parts import CheckOutcome, CheckSetup, SelfTestCheck
 from kokoro_lab.measure.statistics.verdicts import judge_run, worst_gate
@@ -50,7 +50,7 @@ def _wrong_repeat(setup: CheckSetup) -> CheckOutcome:
     groups = [{"text": "hello", "intra_op_threads": [1, 2]}]
     planned = setup.job("wrong-repeat", groups, blocks=1, retries=0).planned()
     victim = next(item.cell for item in planned if not item.cell.reference and item.cell.replica == 0)
-    command = faulty_worker.command([victim.id])
+    command = altered_worker.silent_repeat([victim.id])
     run = setup.measure("wrong-repeat", groups, blocks=1, retries=0, worker_command=command)
     gates = [block.gate for block in run.blocks if block.cell.id == victim.id and block.gate is not None]
     if not gates:

@@ -159,7 +159,7 @@ def patient_false_rate(attempts: int, trials: int, *, pairs: int = PAIRS, seed: 
     false = 0
     for _ in range(trials):
         for attempt in range(1, attempts + 1):
-            # Noise of 2 % and a margin of 0: the sign-flip test alone decides, as hard as it can be for the level.
+            # Noise of 2 % and a margin of 0: the sign test alone decides, as hard as it can be for the level.
             sides = [
                 [
                     BlockValue("short", at, float(np.exp(value)))

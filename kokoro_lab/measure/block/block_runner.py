@@ -172,6 +172,7 @@ def _loaded(cell: Cell, block: BlockMeasurement) -> None:
         block.repeats.append(replace(repeat, rtf=item.call.total_s / item.call.speech_s))
     block.last = served[-1].call if served else None
     _keep_renderings(block, [item.call for item in served])
+    _count_underruns(block, [item.call for item in served])
 
 
 def _keep_renderings(block: BlockMeasurement, calls: Sequence[Call]) -> None:

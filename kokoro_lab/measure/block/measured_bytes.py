@@ -31,13 +31,16 @@ def engine_files(cell: Cell) -> FilesRead:
     return files_read(resolve(cell.model), engine_config(cell).session_settings)
 
 
-def measured_identity(cell: Cell, opened: Iterable[Path] = (), since_s: float | None = None) -> BlockIdentity:
+def measured_identity(
+    cell: Cell, opened: Iterable[Path] = (), since_s: float | None = None, *, voice: str | None = None
+) -> BlockIdentity:
     """What our own engine measures for a cell.
 
     Args:
         cell: the cell.
         opened: the files that its sessions were created from.
         since_s: when its process was started, in seconds since the epoch; None: it has not been.
+        voice: SHA-256 of the voice pack that its engine loaded; None: the sum of the pack as it is now.
 
     Raises:
         ModelError: a file of the model was changed since then, so nobody knows which bytes were read.
@@ -50,7 +53,7 @@ def measured_identity(cell: Cell, opened: Iterable[Path] = (), since_s: float | 
     return BlockIdentity(
         model=model_sum(model) if model else "",
         text=text_sum(cell.text),
-        voice=voice_sum(cell.voice) if model else "",
+        voice="" if not model else voice_sum(cell.voice) if voice is None else voice,
         code=code_sum(),
         packages=packages_sum(MEASURED_PACKAGES, files.runtime, byte_sum),
     )

@@ -11,7 +11,7 @@ import ctypes
 import ctypes.util
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 __all__ = ["COLD", "COLD_PROCESS", "drop", "made_cold", "not_cold", "resident_share"]
@@ -32,13 +32,21 @@ def made_cold(model: Sequence[Path], libraries: Sequence[Path] = ()) -> dict[str
 
     Returns:
         measured: cold or cold-process; file_cache: why, in a sentence without a full stop; and for each file
-        "file NAME": the share of its pages that stayed, or why that is unknown.
+        "file NAME": the share of its pages that stayed, or why that is unknown. Files of the same name are told apart
+        by as much of their paths as that takes.
     """
     kept = {path: drop(path) for path in dict.fromkeys((*model, *libraries))}
-    warm = [f"{path.name} ({_words(kept[path])})" for path in dict.fromkeys(model) if not _gone(kept[path])]
-    files = {f"file {path.name}": _words(share) for path, share in kept.items()}
-    if warm:
-        return {**not_cold(f"in the page cache: {', '.join(warm)}"), **files}
+    names = _names(kept)
+    files = {f"file {names[path]}": _words(share) for path, share in kept.items()}
+    there: list[str] = []
+    unknown: list[str] = []
+    for path in dict.fromkeys(model):
+        if not _gone(share := kept[path]):
+            (unknown if isinstance(share, str) else there).append(f"{names[path]} ({_words(share)})")
+    if there or unknown:
+        reasons = {"in the page cache": there, "not verified": unknown}
+        said = "; ".join(f"{reason}: {', '.join(those)}" for reason, those in reasons.items() if those)
+        return {**not_cold(said), **files}
     if not model:
         return {**not_cold("no file is read"), **files}
     count = len(dict.fromkeys(model))
@@ -71,6 +79,17 @@ def drop(path: Path) -> float | str:
     except OSError as error:
         return error.strerror or str(error)
     return "this system has no mincore" if share is None else share
+
+
+def _names(paths: Collection[Path]) -> dict[Path, str]:
+    """Path -> its last parts, as few as no other of these different paths has."""
+    names = {}
+    for path in paths:
+        count = 1
+        while sum(other.parts[-count:] == path.parts[-count:] for other in paths) > 1:
+            count += 1
+        names[path] = str(Path(*path.parts[-count:]))
+    return names
 
 
 def _words(kept: float | str) -> str:

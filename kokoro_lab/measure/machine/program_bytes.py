@@ -53,7 +53,11 @@ def plain_sum(path: Path) -> str:
 
 def packages_sum(names: Iterable[str], libraries: Iterable[Path], sum_of: Callable[[Path], str]) -> str:
     """SHA-256 (hex) over the interpreter's version, the installed ones of these distributions (name, version, the sum
-    of their list of files with sums), and native libraries."""
+    of their list of files with sums, RECORD), and native libraries.
+
+    RECORD says what the installer wrote. It does not show a module that was edited in place, nor the source folder of
+    an editable installation; a distribution without the list is known by its version alone.
+    """
     known = _installed(tuple(sys.path))
     described = [f"python {'.'.join(map(str, sys.version_info[:3]))}"]
     for name in sorted({_plain(name) for name in names} - {OWN_NAME}):
@@ -69,13 +73,14 @@ def _installed(path: tuple[str, ...]) -> dict[str, tuple[str, str]]:
     """Distribution -> version and folder of its metadata; of several the one that is imported."""
     found: dict[str, tuple[str, str]] = {}
     for place in path:
+        folder = place or str(Path.cwd())  # an empty entry means the working folder
         try:
-            entries = [entry.name for entry in os.scandir(place or ".")]
+            entries = [entry.name for entry in os.scandir(folder)]
         except OSError:
             continue
         for entry in entries:
             if entry.endswith(".dist-info") and (match := DIST_INFO.fullmatch(entry)) is not None:
-                found.setdefault(_plain(match[1]), (match[2], f"{place}/{entry}"))
+                found.setdefault(_plain(match[1]), (match[2], f"{folder}/{entry}"))
     return found
 
 

@@ -3,8 +3,6 @@ rule 8, docs/measurement-rules.md)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, fields
 
 from kokoro_lab.measure.records.record import Record
@@ -42,12 +40,6 @@ class BlockIdentity(Record):
     """Of this package: the modules of the measured process and the compiled kernels."""
     packages: str
     """Of the installed packages that the measured process loads."""
-
-    @property
-    def digest(self) -> str:
-        """The first 16 hex digits of the sum over all parts: a short name of the whole."""
-        canonical = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def differences(self, other: BlockIdentity) -> tuple[str, ...]:
         """The parts that are not the same, by name: ("model", "code").

@@ -7,14 +7,16 @@ is None, never 0 or NaN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from kokoro_lab.measure.records.record import Record
 
 __all__ = [
+    "SEVERITY",
     "GateReading",
+    "GateVerdict",
     "LoadReading",
     "ModelReading",
     "ProviderReading",
@@ -22,7 +24,20 @@ __all__ = [
     "RenderingReading",
     "Repeat",
     "stayed_cached",
+    "worst_verdict",
 ]
+
+
+GateVerdict = Literal["equivalent", "close", "none", "different"]
+"""A verdict of the audio gate; none: the audio was not found wrong, and nothing says that it is right."""
+
+SEVERITY: tuple[GateVerdict, ...] = ("equivalent", "close", "none", "different")
+"""The verdicts of the audio gate, the worst last."""
+
+
+def worst_verdict(verdicts: Iterable[GateVerdict]) -> GateVerdict:
+    """The worst of several verdicts of the audio gate; none without any."""
+    return max(verdicts, key=SEVERITY.index, default="none")
 
 
 def stayed_cached(cold: Mapping[str, str]) -> bool:
@@ -148,8 +163,7 @@ class QuietReading(Record):
 class GateReading(Record):
     """The equivalence gate on the audio of one block (measurement rule 5)."""
 
-    verdict: Literal["equivalent", "close", "different", "none"]
-    """none: the audio was not found wrong, and nothing says that it is right."""
+    verdict: GateVerdict
     reference: str
     """Id of the reference cell."""
     reasons: tuple[str, ...] = ()

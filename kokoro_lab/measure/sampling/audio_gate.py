@@ -19,12 +19,12 @@ from kokoro_lab.errors import AudioError, PlanError
 from kokoro_lab.files.documents import read_json
 from kokoro_lab.files.writing import write_text
 from kokoro_lab.measure.records.cell import BlockResult, Cell, GateReading, ModelReading
+from kokoro_lab.measure.records.readings import SEVERITY
 
 __all__ = ["RunAudio", "judge", "judge_renderings", "reference_of", "vouched_reading"]
 
 Samples = npt.NDArray[np.float32]
 LOWER: dict[str, Literal["close", "different"]] = {"close": "close", "different": "different"}
-SEVERITY = ("equivalent", "none", "close", "different")
 
 
 def reference_of(cells: Sequence[Cell]) -> dict[str, Cell]:

@@ -11,10 +11,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.files.writing import write_text
@@ -54,18 +53,18 @@ def launch(
     work: Path,
     *,
     command: Sequence[str] = WORKER_COMMAND,
-    extra: Mapping[str, Any] | None = None,
+    made_cold: Callable[[], Mapping[str, str]] | None = None,
     timeout_s: float = 900.0,
 ) -> WorkerOutcome:
     """Run one worker on one cell; `work` is an empty folder for its files.
 
-    The worker is called with the path of a job file, {"cell", "result", "audio"} and `extra`, and the monotonic clock
-    (ns) at the moment it was started. It leads a session of its own; its standard input is a pipe that we hold open: it
-    exits when the pipe closes, even if we are killed. A KeyboardInterrupt here kills the worker and is raised again.
+    The worker is called with the path of a job file, {"cell", "result", "audio"}, and the monotonic clock (ns) at the
+    moment it was started. `made_cold` is called last, when this process has read every file that it has to read for the
+    cell; its result is the job's "cold". The worker leads a session of its own; its standard input is a pipe that we
+    hold open: it exits when the pipe closes, even if we are killed. A KeyboardInterrupt here kills the worker and is
+    raised again.
     """
     job_path, result_path, audio_path = work / "job.json", work / "result.json", work / "audio.npy"
-    job = {"cell": cell.as_dict(), "result": str(result_path), "audio": str(audio_path), **(extra or {})}
-    write_text(job_path, json.dumps(job), durable=False)
     environment = {key: value for key, value in os.environ.items() if key not in INHERITED_THREAD_SETTINGS}
     if cell.environment:
         try:
@@ -73,6 +72,9 @@ def launch(
         except KokoroLabError as error:
             return WorkerOutcome(BlockResult("unavailable", error.message), 0.0, None)
         environment.update(variables)
+    job = {"cell": cell.as_dict(), "result": str(result_path), "audio": str(audio_path)}
+    job |= {"cold": made_cold()} if made_cold is not None else {}
+    write_text(job_path, json.dumps(job), durable=False)
     ended = _run([*command, str(job_path)], environment, timeout_s)
     if ended.timed_out:
         result = _failed(f"the worker timed out after {timeout_s:g} s", ended.output)

@@ -26,7 +26,7 @@ def rounds(cells: Sequence[Cell], blocks: int | Mapping[str, int], seed: int) ->
     `blocks` may differ by cell (cell id -> blocks): a cell that has all its blocks is left out of the later rounds.
 
     The order of every round is drawn independently of all others. Which of two cells comes first in a round is thus
-    decided by a fair coin, whatever the machine does at that time; the tests in `statistics.signflip` rely on that. If
+    decided by a fair coin, whatever the machine does at that time; the tests in `statistics.sign_test` rely on that. If
     one round determined another (as its mirror image, or with the reference cells first), a disturbance that comes back
     every few blocks could have the same sign in several pairs.
     """

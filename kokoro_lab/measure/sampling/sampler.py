@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -302,7 +303,6 @@ class _Sampling:
         with contextlib.ExitStack() as files:
             # In the run's folder, so that the audio can be moved without copying it to another file system.
             work = files.enter_context(scratch_folder(self._run_dir, prefix=BLOCK))
-            extra = {"cold": _made_cold(slot.cell)} if slot.cell.state == "cold" else {}
             started_at = self._clock.now().isoformat(timespec="milliseconds")
             settle()
             before = snapshot()
@@ -310,7 +310,7 @@ class _Sampling:
                 slot.cell,
                 work,
                 command=self._policy.worker_command,
-                extra=extra,
+                made_cold=functools.partial(_made_cold, slot.cell) if slot.cell.state == "cold" else None,
                 timeout_s=self._policy.timeout_s,
             )
             after = snapshot()

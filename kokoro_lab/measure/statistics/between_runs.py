@@ -16,7 +16,7 @@ import numpy as np
 
 from kokoro_lab.measure.statistics.comparison import MARGIN, Comparison, Pair, Verdict, holm
 from kokoro_lab.measure.statistics.intervals import ALPHA
-from kokoro_lab.measure.statistics.signflip import shift
+from kokoro_lab.measure.statistics.sign_test import shift
 
 __all__ = ["BetweenRuns", "RunRatio", "between_runs", "compare_runs", "run_ratio"]
 

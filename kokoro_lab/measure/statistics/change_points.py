@@ -115,11 +115,7 @@ def change_points(
     variances = [[noise.of(run) for run in state] for state in states]
     if min(map(min, variances)) <= 0.0:  # identical everywhere, or a variance below what a float holds
         return []
-    precision = np.array([sum(1.0 / value for value in state) for state in variances])
-    weighted = [
-        sum(run.log / value for run, value in zip(*pair, strict=True)) for pair in zip(states, variances, strict=True)
-    ]
-    levels = np.array(weighted) / precision
+    levels, precision = _levels(states, variances)
     penalty = float(stats.f.isf(ALPHA / (series * (len(states) - 1)), 1, noise.degrees))
     segments = _Segments(levels, precision, runs)
     # ruptures calls `signal` the points that it cuts.
@@ -130,6 +126,18 @@ def change_points(
         cuts.remove(weakest.at)
         found = _changes(segments, [0, *cuts], penalty, series)
     return found
+
+
+def _levels(states: Sequence[Sequence[RunRatio]], variances: Sequence[Sequence[float]]) -> tuple[Values, Values]:
+    """Of each state, the mean of its runs weighted by their precision, and its own precision: float64[states] both.
+
+    `variances`: of each run, above 0.
+    """
+    precision = np.array([sum(1.0 / value for value in state) for state in variances])
+    weighted = [
+        sum(run.log / value for run, value in zip(*pair, strict=True)) for pair in zip(states, variances, strict=True)
+    ]
+    return np.array(weighted) / precision, precision
 
 
 class _Segments:
@@ -208,14 +216,11 @@ def _certain(change: ChangePoint, margin: float) -> bool:
 
 def _scale_of_neighbours(states: Sequence[Sequence[RunRatio]], noise: RunNoise) -> float:
     """How many times more neighbouring states differ than the noise explains; a few real steps hardly matter."""
-    levels, variances = [], []
-    for state in states:
-        precision = [1.0 / noise.of(run) if noise.of(run) > 0 else 0.0 for run in state]
-        if not sum(precision):
-            return 1.0
-        levels.append(sum(run.log * weight for run, weight in zip(state, precision, strict=True)) / sum(precision))
-        variances.append(1.0 / sum(precision))
-    squares = np.diff(levels) ** 2 / (np.array(variances)[1:] + np.array(variances)[:-1])
+    variances = [[noise.of(run) for run in state] for state in states]
+    if min(map(min, variances)) <= 0.0:
+        return 1.0
+    levels, precision = _levels(states, variances)
+    squares = np.diff(levels) ** 2 / (1.0 / precision[1:] + 1.0 / precision[:-1])
     return float(np.median(squares)) / CHI_SQUARE_MEDIAN
 
 

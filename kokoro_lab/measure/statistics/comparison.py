@@ -2,7 +2,7 @@
 
 The estimand is the median ratio of pairs: the ratio, candidate over base, that half of all pairs of blocks exceed.
 Where it is 1, neither cell is faster, however heavy, one-sided or unequal their noise is; the tests assume nothing else
-(`signflip`).
+(`sign_test`).
 
 The unit of inference is a pair of blocks from one round and one text. A block's value is the median of its repeats;
 repeats are not independent, because they share a process. Ratios are candidate over base: below 1 is faster when the
@@ -21,7 +21,7 @@ import numpy as np
 
 from kokoro_lab.measure.records.cell import Block
 from kokoro_lab.measure.statistics.intervals import ALPHA, Interval
-from kokoro_lab.measure.statistics.signflip import p_greater, p_two_sided, pairs_needed, shift
+from kokoro_lab.measure.statistics.sign_test import p_greater, p_two_sided, pairs_needed, shift
 
 __all__ = [
     "MARGIN",

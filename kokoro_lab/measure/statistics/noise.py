@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kokoro_lab.measure.statistics.intervals import ALPHA
-from kokoro_lab.measure.statistics.signflip import reach
+from kokoro_lab.measure.statistics.sign_test import reach
 
 __all__ = ["NoiseFloor", "blocks_needed", "detectable", "noise_floor", "pooled_sd"]
 

@@ -2,7 +2,7 @@
 separately.
 
 Pairs are blocks of one round, measured under the same conditions. What is estimated is, as for a verdict, the median
-ratio of pairs, with the interval of the sign test (`signflip`), which assumes nothing about the noise of either side.
+ratio of pairs, with the interval of the sign test (`sign_test`), which assumes nothing about the noise of either side.
 
 Two sides without pairs, such as reports of different days, are compared by the ratio of their figures. Its interval is
 combined from the intervals of both (Zou and Donner 2008, Statistics in Medicine 27, 1693-1702), which allows each side
@@ -17,7 +17,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 
 from kokoro_lab.measure.statistics.intervals import CONFIDENCE, Interval, block_interval
-from kokoro_lab.measure.statistics.signflip import shift
+from kokoro_lab.measure.statistics.sign_test import shift
 
 __all__ = ["Rounds", "block_ratio", "paired_ratio", "ratio_of_intervals", "unpaired_ratio"]
 

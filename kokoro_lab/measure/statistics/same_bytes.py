@@ -119,12 +119,13 @@ def values_by_cell(blocks: Iterable[Block], figure: str = "total_ms") -> dict[Ce
     values: dict[Cell, list[BlockValue]] = {}
     for block in blocks:
         mine = values.setdefault(block.cell, [])
+        refused = _why_refused(block, seen)  # a block without a value is one of the earlier blocks, as in `poolable`
         if (value := block_value(block, figure)) is not None:
-            mine.append(replace(value, refused=_why_refused(block, seen)))
+            mine.append(replace(value, refused=refused))
     return values
 
 
 def _why_refused(block: Block, seen: SameBytes) -> str:
-    if wrong := seen.takes(block):
+    if block.result.repeats and (wrong := seen.takes(block)):
         return f"measured other bytes ({', '.join(wrong)})"
     return "not a cold start" if was_not_cold(block) else ""

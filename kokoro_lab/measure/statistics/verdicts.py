@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from kokoro_lab.measure.records.cell import Block, Cell
+from kokoro_lab.measure.records.readings import GateVerdict, worst_verdict
 from kokoro_lab.measure.statistics.comparison import (
     BlockValue,
     Comparison,
@@ -26,7 +27,6 @@ from kokoro_lab.measure.statistics.same_bytes import values_by_cell
 
 __all__ = [
     "CellVerdict",
-    "GateVerdict",
     "RunVerdicts",
     "Twin",
     "counterparts",
@@ -35,8 +35,6 @@ __all__ = [
     "with_twins",
     "worst_gate",
 ]
-
-GateVerdict = Literal["equivalent", "close", "different", "none"]
 
 
 @dataclass(frozen=True)
@@ -165,11 +163,7 @@ def _plain(cell: Cell) -> Cell:
 
 def worst_gate(blocks: Sequence[Block]) -> GateVerdict:
     """The worst gate verdict of a cell's blocks; none: no block was gated, or nothing says that its model is right."""
-    gates = {block.gate.verdict for block in blocks if block.gate is not None}
-    for verdict in ("different", "none", "close", "equivalent"):
-        if verdict in gates:
-            return verdict
-    return "none"
+    return worst_verdict(block.gate.verdict for block in blocks if block.gate is not None)
 
 
 def why_invalid(blocks: Sequence[Block]) -> str:

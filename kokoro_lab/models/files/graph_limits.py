@@ -60,6 +60,10 @@ def check_graph(model: onnx.ModelProto, name: str) -> None:
     for function in functions.values():
         _check_tensors(_graphs(function.node), function.node, name)
     _check_tensors([model.graph, *_graphs(model.graph.node)], model.graph.node, name)
+    bodies = (model.graph.node, *(function.node for function in functions.values()))
+    inner = (tensor for nodes in bodies for graph in _graphs(nodes) for tensor in graph.initializer)
+    if any(tensor.data_location == T.EXTERNAL for tensor in inner):  # `read_tensors` does not look for files there
+        raise ModelError(f"{name} has a tensor of a subgraph outside of the file; export it again")
 
 
 def tensor_bytes(tensor: onnx.TensorProto) -> int:

@@ -13,6 +13,8 @@ from functools import cache
 from math import prod
 from typing import Literal
 
+from kokoro_lab.errors import ModelError
+
 __all__ = [
     "FULL",
     "STYLE_WIDTH",
@@ -111,8 +113,11 @@ TINY = Architecture(
 
 
 def architecture_named(name: str) -> Architecture:
-    """`full` or `tiny`; KeyError for anything else."""
-    return {"full": FULL, "tiny": TINY}[name]
+    """`full` or `tiny`. Raises ModelError for anything else, such as the architecture of an unknown model."""
+    known = {"full": FULL, "tiny": TINY}
+    if name not in known:
+        raise ModelError(f"a model of architecture {name[:80]!r} cannot be used here; choose one of {', '.join(known)}")
+    return known[name]
 
 
 LEAST_ELEMENTS = 64  # of a tensor that takes part in the recognition; smaller ones may be constants of any graph

@@ -124,10 +124,9 @@ def _architecture(model: onnx.ModelProto) -> Architecture:
     outputs = {name for node in model.graph.node for name in node.output}
     if uses_kernels(model) or not outputs.issuperset(BOUNDARIES):
         raise ModelError("only a graph built by kokoro-lab can be rewritten for the kernels; import the model first")
-    try:
-        return architecture_named(metadata.get("kokoro_lab.architecture", ""))
-    except KeyError as error:
-        raise ModelError("the model's metadata lack its architecture; import the model again") from error
+    if "kokoro_lab.architecture" not in metadata:
+        raise ModelError("the model's metadata lack its architecture; import the model again")
+    return architecture_named(metadata["kokoro_lab.architecture"])
 
 
 class _Arrays(dict[str, NDArray[Any]]):

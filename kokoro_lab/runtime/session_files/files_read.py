@@ -32,11 +32,6 @@ class FilesRead:
     runtime: tuple[Path, ...]
     """onnxruntime's native libraries."""
 
-    @property
-    def every(self) -> tuple[Path, ...]:
-        """All of them."""
-        return (*self.model, *self.kernels, *self.runtime)
-
 
 def files_read(model: ModelFile, settings: SessionSettings) -> FilesRead:
     """The files that a session of `model` with these settings reads.

@@ -118,6 +118,10 @@ def test_gaps_are_counted_over_every_timed_stream_with_the_seconds_played(monkey
     monkeypatch.setattr(block_runner, "speak", streamed)
     block = block_runner.measure(Cell("empty", TEXT, repeats=3, warmup_cap=1), spawned_ns=0, load_ms={})
     assert (block.figures["underruns"], block.figures["streamed_s"]) == (2 + 3 + 4, 9.0), "the warm-up does not count"
+    said.clear()
+    arriving = Cell("empty", TEXT, repeats=3, warmup_cap=1, arrivals="closed", clients=1)
+    block = block_runner.measure(arriving, spawned_ns=0, load_ms={})
+    assert (block.figures["underruns"], block.figures["streamed_s"]) == (2 + 3 + 4, 9.0), "under load, too"
 
 
 def test_hits_are_the_engines_own_counts_during_the_timed_calls() -> None:

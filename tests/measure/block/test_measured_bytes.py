@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kokoro_lab.engine.engine import Engine
 from kokoro_lab.errors import KokoroLabError, ModelError
-from kokoro_lab.measure.block.calls import EMPTY
+from kokoro_lab.measure.block.calls import EMPTY, engine_config
 from kokoro_lab.measure.block.measured_bytes import measured_identity
 from kokoro_lab.measure.records.cell import Cell
 from kokoro_lab.models.catalog import resolve
@@ -39,6 +40,16 @@ def test_each_part_is_that_of_its_bytes(model: Path, tmp_path: Path) -> None:
         stream.write(b"other")
     os.utime(model, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert set(first.differences(measured_identity(cell))) == {"model", "voice"}
+
+
+def test_the_voice_is_the_one_that_was_loaded(model: Path, tmp_path: Path) -> None:
+    pack = tmp_path / "mine.npy"
+    np.save(pack, np.zeros((510, 256), np.float32))
+    cell = Cell(str(model), "Hello!", voice=str(pack))
+    with Engine.load(engine_config(cell)) as engine:
+        loaded = engine.voice_sums[cell.voice]
+    np.save(pack, np.ones((510, 256), np.float32))
+    assert measured_identity(cell, voice=loaded).voice == loaded != measured_identity(cell).voice
 
 
 def test_a_file_that_changes_while_it_is_measured_is_no_measurement(model: Path) -> None:

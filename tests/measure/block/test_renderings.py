@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from kokoro_lab.measure.block.calls import Call
 from kokoro_lab.measure.block.renderings import MOST_RENDERINGS, audio_paths, distinct_renderings
@@ -32,6 +33,20 @@ def test_no_more_are_kept_than_the_limit_and_their_number_is_told() -> None:
     assert count == 9 and len(kept) == MOST_RENDERINGS
     assert [item.reading.repeat for item in kept] == [8, 0, 1, 2]
     assert distinct_renderings([]) == ((), 0)
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1e-4, np.nan, np.inf, 40.0])
+def test_a_wrong_rendering_among_many_is_kept(wrong: float) -> None:
+    """An engine with noise that nobody seeded renders each call anew; the gate must hear the one that is silent."""
+    values = [0.5, 0.51, 0.52, 0.53, 0.54, wrong, 0.55, 0.56]
+    kept, count = distinct_renderings([call(value) for value in values])
+    assert (count, len(kept)) == (len(values), MOST_RENDERINGS)
+    assert [item.reading.repeat for item in kept[:2]] == [7, 5]
+
+
+def test_most_renderings_may_be_silent_and_the_others_do_not_hide_them() -> None:
+    kept, _ = distinct_renderings([call(value) for value in (0.5, 0.6, 0.7, 0.0, 1e-5, 2e-5, 0.8)])
+    assert [item.reading.repeat for item in kept[1:]] == [3, 4, 5]
 
 
 def test_every_kept_rendering_has_a_file_of_its_own() -> None:

@@ -126,6 +126,17 @@ def test_where_the_system_cannot_drop_or_verify_nothing_is_called_cold(
     made = pagecache.made_cold([path])
     assert made["measured"] == pagecache.COLD_PROCESS
     assert made["file model.onnx"] == f"not known: this system has no {missing}"
+    assert made["file_cache"] == f"not dropped: not verified: model.onnx (not known: this system has no {missing})"
+
+
+def test_files_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    paths = [tmp_path / "a" / "model.onnx", tmp_path / "b" / "model.onnx", tmp_path / "b" / "model.onnx.data"]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * 1000)
+    made = pagecache.made_cold(paths[:2], paths[2:])
+    said = [name.removeprefix("file ") for name in made if name.startswith("file ")]
+    assert [Path(name) for name in said] == [Path("a/model.onnx"), Path("b/model.onnx"), Path("model.onnx.data")]
 
 
 def test_a_dropped_file_is_verified_to_be_gone_and_is_back_when_it_is_read(tmp_path: Path) -> None:
@@ -143,4 +154,4 @@ def test_a_dropped_file_is_verified_to_be_gone_and_is_back_when_it_is_read(tmp_p
 def test_a_file_that_is_not_there_is_said_and_not_raised(tmp_path: Path) -> None:
     made = pagecache.made_cold([tmp_path / "none.onnx"])
     assert made["measured"] == "cold-process"
-    assert made["file_cache"].startswith("not dropped: in the page cache: none.onnx (not known: No such file")
+    assert made["file_cache"].startswith("not dropped: not verified: none.onnx (not known: No such file")

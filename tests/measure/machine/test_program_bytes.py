@@ -65,6 +65,24 @@ def test_the_packages_are_the_installed_ones_with_their_lists_of_files(
     assert len(set(sums)) == 5
 
 
+def test_a_package_beside_the_program_is_found_wherever_the_path_says_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "some_package-1.0.dist-info"
+    info.mkdir()
+    (info / "RECORD").write_text("a,sha256=1")
+    monkeypatch.chdir(tmp_path)
+    sums = []
+    for place in (str(tmp_path), ""):
+        monkeypatch.setattr("sys.path", [place])
+        program_bytes._installed.cache_clear()
+        sums.append(packages_sum(("some_package",), (), plain_sum))
+    (info / "RECORD").write_text("a,sha256=2")
+    sums.append(packages_sum(("some_package",), (), plain_sum))
+    program_bytes._installed.cache_clear()
+    assert sums[0] == sums[1] != sums[2]
+
+
 def test_installed_versions_are_those_that_the_interpreter_imports() -> None:
     known = program_bytes._installed(tuple(sys.path))
     for name in ("numpy", "onnxruntime"):

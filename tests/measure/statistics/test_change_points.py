@@ -13,7 +13,7 @@ import pytest
 from kokoro_lab.benchmarks.simulation import binomial_limit
 from kokoro_lab.measure.statistics.between_runs import RunRatio
 from kokoro_lab.measure.statistics.change_points import FEWEST_RUNS, ChangePoint, change_points, run_noise
-from kokoro_lab.measure.statistics.signflip import shift
+from kokoro_lab.measure.statistics.sign_test import shift
 
 NOISE = Path(__file__).parents[2] / "benchmarks" / "machine_noise.json"
 BLOCK_SD = float(json.loads(NOISE.read_text())["block_sd"])

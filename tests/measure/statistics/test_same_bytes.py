@@ -84,6 +84,15 @@ def test_a_cold_block_whose_files_stayed_cached_decides_nothing() -> None:
     assert [value.refused for value in values_by_cell(blocks)[cold]] == ["", "not a cold start", "not a cold start", ""]
 
 
+def test_a_block_without_a_value_defines_the_bytes_all_the_same() -> None:
+    blocks = identified(rounds(REFERENCE, 100.0, 3))
+    first = blocks[0].result
+    repeats = tuple(replace(repeat, total_ms=0.0) for repeat in first.repeats)
+    blocks[0] = replace(blocks[0], result=replace(first, repeats=repeats, identity=replace(SUMS, model="00")))
+    assert poolable(blocks) == blocks[:1]
+    assert [value.refused for value in values_by_cell(blocks)[REFERENCE]] == ["measured other bytes (model)"] * 2
+
+
 def test_across_runs_only_what_is_known_of_both_differs() -> None:
     verified, unverified = parts_of(SUMS, "aa"), parts_of(None, "aa")
     assert differences(verified, parts_of(replace(SUMS, code="00", text="11"), "aa")) == ("text", "code")

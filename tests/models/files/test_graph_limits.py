@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import set_external_data
 
 from kokoro_lab.errors import ModelError
 from kokoro_lab.models.files.graph_limits import check_graph, tensor_bytes
@@ -39,6 +40,23 @@ def test_a_hostile_graph_is_refused_at_once(name: str, problem: str) -> None:
 def test_a_function_bomb_of_any_height_is_refused(levels: int) -> None:
     with pytest.raises(ModelError, match=r"expands to more|call each other"):
         check_graph(hostile_models.function_bomb(levels), "bomb")
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_a_tensor_of_a_subgraph_is_in_the_file(outside: bool) -> None:
+    """Nobody would look for the file that holds it, neither to hash it nor to drop it from the page cache."""
+    model = hostile_models.nested_if(2)
+    (branch, *_) = [attribute.g for node in model.graph.node for attribute in node.attribute if attribute.HasField("g")]
+    tensor = numpy_helper.from_array(np.ones(2, "f4"), "w")
+    if outside:
+        set_external_data(tensor, "elsewhere.data")
+        tensor.ClearField("raw_data")
+    branch.initializer.append(tensor)
+    if not outside:
+        check_graph(model, "branches")
+        return
+    with pytest.raises(ModelError, match="has a tensor of a subgraph outside of the file; export it again"):
+        check_graph(model, "branches")
 
 
 def test_ordinary_functions_and_branches_pass() -> None:

@@ -15,7 +15,15 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from kokoro_lab.models.graph.architecture import FULL, TINY, UNREAD_PARAMETERS, Architecture, parameters
+from kokoro_lab.errors import ModelError
+from kokoro_lab.models.graph.architecture import (
+    FULL,
+    TINY,
+    UNREAD_PARAMETERS,
+    Architecture,
+    architecture_named,
+    parameters,
+)
 from kokoro_lab.models.graph.builder import GraphBuilder
 from kokoro_lab.models.graph.model_graph import build, build_stage
 from kokoro_lab.models.graph.seeded_noise import TABLE_ROWS
@@ -44,6 +52,13 @@ def _call(tokens: int, seed: int = 7) -> dict[str, NDArray[Any]]:
     ids[0, 1:-1] = rng.integers(1, TINY.symbols, tokens - 2)
     style = (0.155 * rng.standard_normal((1, 256))).astype(np.float32)
     return {"tokens": ids, "style": style, "speed": np.ones(1, np.float32)}
+
+
+@pytest.mark.parametrize("name", ["unknown", "", "x" * 1000])
+def test_only_known_architectures_have_dimensions(name: str) -> None:
+    assert (architecture_named("full"), architecture_named("tiny")) == (FULL, TINY)
+    with pytest.raises(ModelError, match="choose one of full, tiny"):
+        architecture_named(name)
 
 
 def test_the_full_architecture_has_kokoros_parameters() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kokoro_lab.audio.compare import gate
-from kokoro_lab.audio.damages import DAMAGES, HARMLESS, Damage
+from kokoro_lab.benchmarks.damages import DAMAGES, HARMLESS, Damage
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)

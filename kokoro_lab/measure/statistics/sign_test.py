@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from kokoro_lab.measure.statistics.intervals import ALPHA, CONFIDENCE, Interval
 
-__all__ = ["attained_level", "p_greater", "p_two_sided", "pairs_needed", "reach", "shift"]
+__all__ = ["p_greater", "p_two_sided", "pairs_needed", "reach", "shift"]
 
 Values = npt.NDArray[np.float64]
 
@@ -46,22 +46,14 @@ def pairs_needed(comparisons: int = 1, alpha: float = ALPHA) -> int:
 
 
 def reach(pairs: int, alpha: float = ALPHA) -> tuple[int, bool]:
-    """Most pairs that may disagree at this level, and whether half a step more is allowed; (-1, False) for no level."""
+    """Most pairs that may disagree at this level, and whether half a step more is allowed; (-1, False) for no level.
+
+    The test then has a level of 3.1 % at 6 pairs, 3.9 % at 8 and 12, 4.3 % at 24; the lowest are 1.6 % at 7 and 2.1 %
+    at 10.
+    """
     below = _below(pairs)
     most = int(np.searchsorted(2.0 * below, alpha * ROUNDING, side="right")) - 1
     return most, 0 <= most < pairs // 2 and float(below[most] + below[most + 1]) <= alpha * ROUNDING
-
-
-def attained_level(pairs: int, alpha: float = ALPHA) -> float:
-    """The true level of the two-sided test, the largest that is not above alpha; 0 when too few pairs have none.
-
-    3.1 % at 6 pairs, 3.9 % at 8 and 12, 4.3 % at 24; the lowest are 1.6 % at 7 and 2.1 % at 10.
-    """
-    most, half = reach(pairs, alpha)
-    if most < 0:
-        return 0.0
-    below = _below(pairs)
-    return float(below[most] + below[most + half])
 
 
 def p_greater(differences: Sequence[float] | Values) -> float:
