@@ -17,7 +17,7 @@ from kokoro_lab.benchmarks.kernel_bench import KernelPlan, kernel_benchmark, los
 from kokoro_lab.benchmarks.model_bench import model_benchmark, profiles
 from kokoro_lab.benchmarks.peer_bench import TABLE, make_ready, peer_document
 from kokoro_lab.benchmarks.peer_table import ENGINES, TEXTS, PeerPlan, peer_benchmark
-from kokoro_lab.commands.bench_options import (
+from kokoro_lab.commands.benchmarking.bench_options import (
     MOST_CALLS,
     Blocks,
     Budget,
@@ -28,8 +28,8 @@ from kokoro_lab.commands.bench_options import (
     numbers,
     processors,
 )
+from kokoro_lab.commands.benchmarking.instrument import ear, self_test, simulation
 from kokoro_lab.commands.console import Json, json_text, notice, print_json, print_table
-from kokoro_lab.commands.instrument import ear, self_test, simulation
 from kokoro_lab.errors import InconclusiveError, InputError, NothingMeasuredError, RegressedError
 from kokoro_lab.files.writing import write_text
 from kokoro_lab.kernels.library import KERNELS_VARIABLE, choose

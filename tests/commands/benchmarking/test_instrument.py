@@ -12,7 +12,7 @@ import pytest
 from kokoro_lab.benchmarks.self_test_parts import CheckOutcome
 from kokoro_lab.benchmarks.simulation import kind_rows
 from kokoro_lab.cli import run
-from kokoro_lab.commands import instrument
+from kokoro_lab.commands.benchmarking import instrument
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from kokoro_lab.commands.bench_options import new_run, numbers, processors, shares
+from kokoro_lab.commands.benchmarking.bench_options import new_run, numbers, processors, shares
 from kokoro_lab.errors import InputError
 
 

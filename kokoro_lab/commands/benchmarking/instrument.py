@@ -12,7 +12,7 @@ import typer
 from kokoro_lab.benchmarks.ear_calibration import calibration_page
 from kokoro_lab.benchmarks.self_test import SelfTest, check_names, outcomes
 from kokoro_lab.benchmarks.simulation import EFFECT, error_table, kind_rows, read_noise
-from kokoro_lab.commands.bench_options import MOST_CALLS, Budget, RunId, new_run, shares
+from kokoro_lab.commands.benchmarking.bench_options import MOST_CALLS, Budget, RunId, new_run, shares
 from kokoro_lab.commands.console import Json, finite, json_text, notice, print_json, print_table
 from kokoro_lab.errors import InconclusiveError, InputError, RegressedError
 from kokoro_lab.files.writing import scratch_folder, write_text

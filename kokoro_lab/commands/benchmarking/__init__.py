@@ -1,0 +1,1 @@
+"""Parts of `kokoro-lab bench` beside the comparisons of engines and models."""
