@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 try:
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 except ModuleNotFoundError:  # the environment of `make reference` has no property tests
     pass
 else:
     # A busy machine is no failed property: what must be fast is measured where it is, in processor time.
-    settings.register_profile("kokoro-lab", deadline=None)
+    settings.register_profile("kokoro-lab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("kokoro-lab")
 
 

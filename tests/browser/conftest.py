@@ -71,7 +71,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             yield started
         finally:
             server.terminate()
-            server.wait(30)
+            server.wait(START_S)
 
 
 @pytest.fixture(scope="session")

@@ -145,7 +145,7 @@ def test_a_folder_that_is_a_link_to_elsewhere_is_refused(lab: Path, place: str) 
     assert listing(lab) == before
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.text(max_size=100) | st.sampled_from(HOSTILE))
 def test_a_valid_name_is_one_plain_folder_and_any_other_is_refused(tmp_path: Path, name: str) -> None:
     results = Results(tmp_path)

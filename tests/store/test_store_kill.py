@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from patience import until
 
 from kokoro_lab.store import Store
 
@@ -26,8 +27,7 @@ def start(root: Path, log: Path, last: int, nonce: int, *more: str, first: int =
 
 
 def wait_for(log: Path, lines: int) -> None:
-    while not log.exists() or len(log.read_text().splitlines()) < lines:
-        time.sleep(0.01)
+    assert until(lambda: log.exists() and len(log.read_text().splitlines()) >= lines)
 
 
 def check_complete(root: Path, log: Path, blocks: int) -> None:

@@ -82,7 +82,7 @@ def test_an_encoding_that_is_unknown_or_not_that_of_the_bytes_is_named(data: byt
     assert len(caught.value.message) < 200
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from([b"", codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE]),
     st.one_of(st.sampled_from(NAMES), st.text(max_size=30)),
@@ -97,7 +97,7 @@ def test_any_bytes_are_text_or_refused(mark: bytes, declared: str, encoding: str
         assert error.message.startswith("the file ")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text().filter(lambda text: not text.startswith("\ufeff")))
 def test_plain_text_in_utf_8_stays_as_it_is(plain: str) -> None:
     data = plain.encode("utf-8", "ignore")

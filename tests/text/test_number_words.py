@@ -11,7 +11,7 @@ from kokoro_lab.text.expand import expand, spell
 from kokoro_lab.text.markup import passages
 from kokoro_lab.text.number_words import amount, cardinal, decimal, digits, fraction, ordinal, year
 
-MANY = settings(max_examples=150, deadline=None)
+MANY = settings(max_examples=150)
 LENGTHS = (1, 2, 4, 9, 15, 18, 19, 30, 300, 4_299, 4_300, 4_301, 9_000)
 DIGITS = st.one_of(
     st.from_regex(r"[0-9]{1,25}", fullmatch=True),

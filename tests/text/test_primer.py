@@ -69,7 +69,7 @@ def test_markup_is_never_cut() -> None:
     assert len(cut(f"<speak>{PARAGRAPH}</speak>")) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     text=st.text(alphabet=st.sampled_from("aB1.,;:!?- \n\"'"), max_size=600),
     chars=st.integers(1, 100),

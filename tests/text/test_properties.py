@@ -4,7 +4,7 @@ import re
 import string
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kokoro_lab.errors import EmptyTextError, KokoroLabError
@@ -17,8 +17,8 @@ from kokoro_lab.text.sentences import sentences
 from kokoro_lab.text.vocabulary import load_vocabulary
 
 VOCABULARY = load_vocabulary()
-SOME = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-MANY = settings(max_examples=300, deadline=None)
+SOME = settings(max_examples=60)
+MANY = settings(max_examples=300)
 
 AWKWARD = (
     *("Dr.", "St.", "e.g.", "U.S.", "a.m.", "Jan.", "No.", "$3.50", "1/2", "http://a.b/c?d=1", "x@y.org", "v1.2.3"),
@@ -56,7 +56,7 @@ def test_no_text_crashes_and_every_segment_fits(text):
 
 
 @pytest.mark.parametrize("lang", ["es", "fr-fr", "hi", "it", "pt-br"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(text=ANYTHING)
 def test_no_text_crashes_a_language_of_espeak(lang, text):
     try:

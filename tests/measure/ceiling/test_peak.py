@@ -12,7 +12,7 @@ from kokoro_lab.measure.ceiling.peak import main, peaks
 
 
 def test_every_precision_of_plain_onnxruntime_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peak, "SECONDS", 0.01)
+    monkeypatch.setattr(peak, "SECONDS", 0.2)
     monkeypatch.setattr(peak, "ROUNDS", 1)
     monkeypatch.setattr(peak, "SIDE", 128)
     monkeypatch.setattr(peak, "ROWS", 256)

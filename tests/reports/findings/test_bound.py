@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from patience import in_some_attempt
 from report_blocks import RUN, as_reference, cell, repeated, stored
 
 from kokoro_lab.measure.ceiling.operation_count import OperationCount, count, node_multiplications, products_an_output
@@ -101,6 +102,11 @@ def test_no_call_of_the_whole_size_model_beats_its_bound() -> None:
     session = Session.open(model, SessionSettings(intra_op_threads=1))
     random = np.random.default_rng(0)
     tokens, style = [int(token) for token in random.integers(1, 170, 30)], np.zeros((1, 256), np.float32)
-    made = [session.run(tokens, style, 1.0) for _ in range(3)]
-    products = work.of(len(tokens) + 2, len(made[0].audio) // 600)
-    assert min(one.seconds for one in made) > 0.97 * products / peaks(1)["fp32"]
+
+    def at_the_bound() -> bool:
+        made = [session.run(tokens, style, 1.0) for _ in range(3)]
+        products = work.of(len(tokens) + 2, len(made[0].audio) // 600)
+        return min(one.seconds for one in made) > 0.97 * products / peaks(1)["fp32"]
+
+    # Another process may hold down the peak, but a bound with too many products is beaten in every attempt.
+    assert in_some_attempt(at_the_bound, attempts=3)

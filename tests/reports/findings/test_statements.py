@@ -64,7 +64,7 @@ def blocks_of(measured: dict[int, tuple[int, float, str, bool]]) -> list[Block]:
     return blocks
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(MEASURED)
 def test_every_number_is_a_figure_of_one_cell_and_its_verdict_that_of_its_own_claim(
     measured: dict[int, tuple[int, float, str, bool]],

@@ -28,7 +28,7 @@ def test_every_json_column_has_a_shape_and_no_other_column_has() -> None:
     assert set(SHAPES) == {(name, column) for name, table in TABLES.items() for column in table.json}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(documents)
 def test_a_shape_says_yes_or_no_to_any_document(document: object) -> None:
     for fits, _ in SHAPES.values():

@@ -82,7 +82,7 @@ def test_an_export_has_the_digests_of_the_tables(rows: Rows, tmp_path: Path, for
     assert manifest["seals"]["r1"]["head"] == rows[0]["chain"].to_pylist()[-1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_every_value_of_a_block_is_covered(rows: Rows, data: st.DataObject) -> None:
     which = data.draw(st.sampled_from(["cells", "samples"]))
