@@ -17,7 +17,8 @@ from kokoro_lab.store import Store, StoreReader, exporting
 from kokoro_lab.store.exporting import FORMATS
 from kokoro_lab.store.integrity.importing import import_folder
 from kokoro_lab.store.integrity.removal import check_removable, remove_run
-from kokoro_lab.store.integrity.results_check import check_results, unverified_blocks
+from kokoro_lab.store.integrity.results_check import check_results
+from kokoro_lab.store.integrity.seal_checks import unverified_blocks
 from kokoro_lab.store.layout import check_run_id, results
 from kokoro_lab.store.schema import TABLES
 from kokoro_lab.store.sides import history as stored_runs
