@@ -19,13 +19,14 @@ from kokoro_lab.store.integrity.examination import (
     taken_out,
     told,
 )
+from kokoro_lab.store.integrity.json_shapes import decode
 from kokoro_lab.store.integrity.seals import missing_links, run_seals
 from kokoro_lab.store.integrity.verdict_states import CHANGED, EDITED, verdict_states
 from kokoro_lab.store.layout import Results
 from kokoro_lab.store.schema import TABLES
 from kokoro_lab.store.table import Table
 
-__all__ = ["WRONG_VERDICTS", "altered", "chains", "unverified_blocks", "verdicts"]
+__all__ = ["WRONG_VERDICTS", "altered", "chains", "unsealed_blocks", "verdicts"]
 
 WRONG_VERDICTS: Mapping[str, str] = {
     EDITED: "its values were changed after it was stored",
@@ -47,7 +48,7 @@ def chains(examination: Examination) -> Iterator[Finding]:
         cells = examination.table("cells").read()
     except StoreError:
         return  # told by the checks before
-    known = {**taken_out(examination.results), **dict.fromkeys(noted_gaps(examination.results), "")}
+    known = {*taken_out(examination.results), *noted_gaps(examination.results), *_lost_before_import(cells)}
     gaps = {
         run_id: [link for link in links if (run_id, link) not in known]
         for run_id, links in missing_links(cells).items()
@@ -62,6 +63,17 @@ def chains(examination: Examination) -> Iterator[Finding]:
         blocks = "1 block is" if len(links) == 1 else f"{len(links)} blocks are"
         words = f"{blocks} missing from the chain of run {run_id!r} (the first was stored as link {links[0]})"
         yield Finding(examination.named(examination.table("cells").folder), words, repaired)
+
+
+def _lost_before_import(cells: pa.Table) -> set[tuple[str, int]]:
+    """(run, link) of the blocks that imported runs did not have any more."""
+    origins = [decode(text) for text in set(cells["origin"].to_pylist()) - {None}]
+    return {
+        (run_id, link)
+        for origin in origins
+        for run_id, links in (origin.get("missing") or {}).items()
+        for link in links
+    }
 
 
 def verdicts(examination: Examination) -> Iterator[Finding]:
@@ -81,7 +93,7 @@ def verdicts(examination: Examination) -> Iterator[Finding]:
     yield from told(examination, table, raw, places)
 
 
-def unverified_blocks(results: Results) -> int:
+def unsealed_blocks(results: Results) -> int:
     """Blocks that were stored before blocks had seals: nothing can be said about them."""
     try:
         cells = Table(results.tables / "cells", TABLES["cells"]).read()

@@ -12,7 +12,7 @@ from store_blocks import RECORD, block
 from kokoro_lab.cli import run
 from kokoro_lab.store import Store
 from kokoro_lab.store.integrity.results_check import check_results
-from kokoro_lab.store.integrity.seal_checks import unverified_blocks
+from kokoro_lab.store.integrity.seal_checks import unsealed_blocks
 from kokoro_lab.store.integrity.seals import ALTERED
 from kokoro_lab.store.layout import Results
 from kokoro_lab.store.rows import cell_row, sample_rows
@@ -72,5 +72,5 @@ def test_rows_from_before_seals_are_counted_and_no_finding(tmp_path: Path) -> No
     store._tables["samples"].append(arrow_rows(TABLES["samples"], sample_rows(RECORD, block(0))))
     store._tables["cells"].append(old)
     store.append_block(RECORD, block(1))
-    assert check_results(place) == [] and unverified_blocks(place) == 1 and len(store.cells("r1")) == 2
-    assert "1 block unverified" in store.seals("r1")["r1"].words
+    assert check_results(place) == [] and unsealed_blocks(place) == 1 and len(store.cells("r1")) == 2
+    assert "1 unsealed block" in store.seals("r1")["r1"].words
