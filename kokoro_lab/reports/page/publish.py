@@ -37,6 +37,7 @@ from kokoro_lab.measure.statistics.intervals import Interval
 from kokoro_lab.measure.statistics.ratios import unpaired_ratio
 from kokoro_lab.paths import checkout, lab_folder
 from kokoro_lab.reports.claims.claims import load_claims
+from kokoro_lab.reports.claims.resolution import resolve_all
 from kokoro_lab.reports.page.page_files import page_names
 from kokoro_lab.reports.page.published_tables import CELL, block_rows, published_tables
 from kokoro_lab.reports.page.report_data import CLAIMS, FIGURES, METRICS, copy_data, read_evidence, read_figures
@@ -79,7 +80,7 @@ def publish(results: Path, run_id: str, folder: Path) -> Path:
     if not all((rendered / name).is_file() for name in ("index.html", FIGURES)):
         raise NothingMeasuredError(f"run {evidence.run_id} has no report yet; render it with `kokoro-lab report`")
     evidence, _ = read_evidence(rendered, read_figures(rendered))  # what the page was made from, not what came since
-    files = published_tables(evidence, load_claims(rendered / CLAIMS))
+    files = published_tables(evidence, resolve_all(load_claims(rendered / CLAIMS), evidence))
     target = folder / f"{_next_number(folder):04d}"
     part = folder / f".{target.name}.part"
     shutil.rmtree(part, ignore_errors=True)

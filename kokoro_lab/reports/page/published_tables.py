@@ -11,8 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kokoro_lab.reports.claims.claims import Claims
-from kokoro_lab.reports.claims.resolution import resolve_all
+from kokoro_lab.reports.claims.resolution import Resolution
 from kokoro_lab.reports.claims.stored_verdicts import stored_verdicts
 from kokoro_lab.reports.findings.bound import bounds
 from kokoro_lab.reports.page.report_data import METRICS
@@ -26,11 +25,11 @@ ROUNDING = 1e-5
 """Relative: two roundings to six digits of numbers that differ in the last bit."""
 
 
-def published_tables(evidence: Evidence, claims: Claims) -> dict[str, str]:
+def published_tables(evidence: Evidence, resolutions: Sequence[Resolution]) -> dict[str, str]:
     """File name -> table as CSV text."""
     return {
         "blocks.csv": _csv(block_rows(evidence)),
-        "claims.csv": _csv(_claim_rows(evidence, claims)),
+        "claims.csv": _csv(_claim_rows(resolutions)),
         "bounds.csv": _csv(_bound_rows(evidence)),
         "verdicts.csv": _csv(_verdict_rows(evidence)),
     }
@@ -51,9 +50,9 @@ def block_rows(evidence: Evidence) -> list[dict[str, Any]]:
     return sorted(records, key=lambda row: (*(str(row[name]) for name in (*CELL, "cell_id")), int(row["block"])))
 
 
-def _claim_rows(evidence: Evidence, claims: Claims) -> list[dict[str, Any]]:
+def _claim_rows(resolutions: Sequence[Resolution]) -> list[dict[str, Any]]:
     rows = []
-    for resolution in resolve_all(claims, evidence):
+    for resolution in resolutions:
         measured, gap = resolution.measured, resolution.gap
         rows.append(
             {

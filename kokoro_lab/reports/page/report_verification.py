@@ -21,15 +21,13 @@ from kokoro_lab._version import __version__
 from kokoro_lab.errors import InconclusiveError, InputError, KokoroLabError
 from kokoro_lab.files.documents import read_json
 from kokoro_lab.files.reading import decoding, read_bytes, read_text
-from kokoro_lab.reports.claims.claims import Claims, load_claims
-from kokoro_lab.reports.claims.resolution import resolve_all
+from kokoro_lab.reports.claims.claims import load_claims
 from kokoro_lab.reports.findings.answer import answer
 from kokoro_lab.reports.page.page_text import contradictions, first_difference, page_text
 from kokoro_lab.reports.page.publish import MANIFEST, MOST_BYTES, scrubbed
 from kokoro_lab.reports.page.published_tables import csv_difference, published_tables
 from kokoro_lab.reports.page.report import Report
 from kokoro_lab.reports.page.report_data import CLAIMS, FIGURES, figures_of, read_evidence, read_figures
-from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.store.integrity.archives import Archive
 from kokoro_lab.store.integrity.attempts import attempts_in
 from kokoro_lab.sweeps.conclude import SETTINGS
@@ -86,12 +84,12 @@ def verify(folder: Path) -> Verification:
         return Verification(sums, (*differences, f"the tables: {error.message}"))
     claims = load_claims(folder / CLAIMS)
     with decoding(f"{folder}, as a report,", advice=GET_AGAIN):
-        figures = figures_of(evidence, claims)
+        figures, report = figures_of(evidence, claims), Report(evidence, claims)
         found = [
             *_verdicts(archive),
-            *_tables(folder, evidence, claims),
-            *_sections(folder, evidence, claims),
-            *_statements(folder, evidence, claims),
+            *_tables(folder, report),
+            *_sections(folder, report),
+            *_statements(folder, report),
         ]
     differences += [*_differing(document["figures"], figures), *filter(None, found)]
     return Verification(sums + len(figures) + len(found), tuple(differences), tuple(_notes(document, archive)))
@@ -213,11 +211,11 @@ def _verdict_difference(where: str, row: Mapping[str, Any], own: Mapping[str, An
     return ""
 
 
-def _tables(folder: Path, evidence: Evidence, claims: Claims) -> Iterator[str]:
+def _tables(folder: Path, report: Report) -> Iterator[str]:
     """For each CSV file of a published report, how it differs; a rendered report has none."""
     if not (folder / MANIFEST).is_file():
         return
-    for name, made in published_tables(evidence, claims).items():
+    for name, made in published_tables(report.evidence, report.resolutions).items():
         path = folder / name
         if not path.is_file():
             yield f"{name}: it is missing"
@@ -227,11 +225,10 @@ def _tables(folder: Path, evidence: Evidence, claims: Claims) -> Iterator[str]:
         yield f"{name}: {words}" if words else ""
 
 
-def _sections(folder: Path, evidence: Evidence, claims: Claims) -> Iterator[str]:
+def _sections(folder: Path, report: Report) -> Iterator[str]:
     """For each section of the page that shows figures: how it differs from what the tables give; empty where it does
     not."""
     page = _page(folder)
-    report = Report(evidence, claims)
     for name in (*SECTIONS, *MORE_SECTIONS):
         made = str(getattr(report, name)())
         texts = [page_text(made), page_text(scrubbed(made))]
@@ -242,10 +239,10 @@ def _sections(folder: Path, evidence: Evidence, claims: Claims) -> Iterator[str]
         )
 
 
-def _statements(folder: Path, evidence: Evidence, claims: Claims) -> Iterator[str]:
+def _statements(folder: Path, report: Report) -> Iterator[str]:
     """For the headline and each sentence below it: another of its kind on the page; empty where there is none."""
     page = _page(folder)
-    for statement in answer(evidence, resolve_all(claims, evidence)).statements:
+    for statement in answer(report.evidence, report.resolutions).statements:
         others = contradictions(statement.text, page, (scrubbed(statement.text),))
         yield f"the page: it also says {others[0]!r}, the tables give {statement.text!r}" if others else ""
 

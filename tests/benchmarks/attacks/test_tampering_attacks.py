@@ -17,8 +17,8 @@ from kokoro_lab.sweeps import conclude, current_verdicts
 DEFENCES = {
     "tampered-times": [(StoreReader, "altered", lambda self, run_id=None: {})],
     "tampered-import": [
-        (archives, "altered_blocks", lambda cells, samples: {}),
-        (archives, "verdict_states", lambda verdicts, cells, samples: ["current"] * verdicts.num_rows),
+        (archives, "altered_blocks", lambda cells, samples, originals: {}),
+        (archives, "verdict_states", lambda verdicts, *_: ["current"] * verdicts.num_rows),
         (Store, "_refuse_differences", lambda self, given: None),
     ],
     "deleted-block": [(current_verdicts, "STALE", {}), (seal_checks, "WRONG_VERDICTS", {})],
