@@ -99,7 +99,10 @@ def witness_gate(witness: str, *, accept: bool, as_json: bool) -> None:
     elif result.status == "undecided":
         raise InconclusiveError(f"{result.words}, but {result.gauge.reason}; count again on a quieter machine")
     elif result.status == "no baseline":
-        raise InconclusiveError(f"{result.words.replace(';', ',')}; it is stored as one, run the gate after a change")
+        raise InconclusiveError(
+            f"{result.row.instructions:,.0f} instructions a call ({result.row.counter}) are stored as the first "
+            "baseline of this counter, machine, model and packages; run the gate again after a change"
+        )
     else:
         raise InconclusiveError(f"{result.gauge.reason}; listen to the speech, then add --accept")
 

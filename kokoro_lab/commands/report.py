@@ -73,7 +73,7 @@ def verify_report(name: str, *, as_json: bool) -> None:
     else:
         for words in verified.differences[:MOST_SHOWN]:
             notice(words)
-    for words in verified.notes:
+    for words in (*verified.notes, verified.not_compared):
         notice(words)
     if verified.differences:
         differences = "1 difference" if len(verified.differences) == 1 else f"{len(verified.differences)} differences"

@@ -13,11 +13,13 @@ import typer
 from kokoro_lab.commands.console import Json, notice, print_json, print_table
 from kokoro_lab.errors import InputError, NothingMeasuredError, RegressedError
 from kokoro_lab.reports.findings.change_history import change_history
+from kokoro_lab.reports.findings.history import by_notebook
 from kokoro_lab.store import Store, StoreReader, exporting
 from kokoro_lab.store.exporting import FORMATS
 from kokoro_lab.store.integrity.importing import import_folder
 from kokoro_lab.store.integrity.removal import check_removable, remove_run
-from kokoro_lab.store.integrity.results_check import check_results, unverified_blocks
+from kokoro_lab.store.integrity.results_check import check_results
+from kokoro_lab.store.integrity.seal_checks import unsealed_blocks
 from kokoro_lab.store.layout import check_run_id, results
 from kokoro_lab.store.schema import TABLES
 from kokoro_lab.store.sides import history as stored_runs
@@ -128,7 +130,7 @@ def _changes(as_json: bool) -> None:
     store = StoreReader(results().tables)
     if not store.runs():
         raise NothingMeasuredError(f"there are no runs under {results().root}; start one with `kokoro-lab sweep quick`")
-    found = change_history(stored_runs(store))
+    found = change_history(by_notebook(stored_runs(store), store.cells()))
     rows = [
         {
             **{name: getattr(change, name) for name in ("name", "figure", "machine", "before", "after", "verdict")},
@@ -232,16 +234,16 @@ def check(
     """
     place = results()
     findings = check_results(place, repair=repair)
-    unverified = unverified_blocks(place)
+    unsealed = unsealed_blocks(place)
     rows = [asdict(finding) for finding in findings]
     remaining = [finding for finding in findings if not finding.repaired]
     if as_json:
-        print_json({"findings": rows, "remaining": len(remaining), "unverified": unverified})
+        print_json({"findings": rows, "remaining": len(remaining), "unverified": unsealed})
     elif rows:
         print_table(rows, ("where", "problem", "repaired") if repair else ("where", "problem"))
-    if unverified:
-        blocks = "1 block is" if unverified == 1 else f"{unverified} blocks are"
-        notice(f"{blocks} unverified: stored before blocks had seals")
+    if unsealed:
+        blocks = "1 block is" if unsealed == 1 else f"{unsealed} blocks are"
+        notice(f"{blocks} unsealed: stored before blocks had seals")
     if remaining:
         repairable = "restore these files from a copy" if repair else "add --repair to move them out of the way"
         raise RegressedError(f"{_problems(remaining)} under {place.root}; {repairable}")
@@ -250,11 +252,6 @@ def check(
 
 def _problems(items: Sequence[object]) -> str:
     return "1 problem" if len(items) == 1 else f"{len(items)} problems"
-
-
-def _verified(verified: bool) -> str:
-    """Whether the blocks of a run record which bytes they measured; empty when they do."""
-    return "" if verified else "unverified"
 
 
 def _from(origin: Mapping[str, Any] | None) -> str:

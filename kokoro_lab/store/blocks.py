@@ -22,7 +22,7 @@ from kokoro_lab.measure.records.readings import (
 from kokoro_lab.store.rows import GATE_FIGURES, NO_GATE
 from kokoro_lab.store.store_reader import StoreReader
 
-__all__ = ["blocks_of", "stored_blocks"]
+__all__ = ["blocks_of", "records", "stored_blocks"]
 
 REPEAT = tuple(field.name for field in dataclasses.fields(Repeat))
 QUIET = tuple(field.name for field in dataclasses.fields(QuietReading) if field.name not in ("contaminated", "reason"))
@@ -44,12 +44,12 @@ def blocks_of(cells: pd.DataFrame, samples: pd.DataFrame) -> list[Block]:
     Columns that no judgement needs are left out: warm-up, versions, durations, energy.
     """
     repeats: dict[tuple[str, str, int], list[Repeat]] = {}
-    for row in _records(samples):
+    for row in records(samples):
         key = (row["run_id"], row["cell_id"], int(row["block"]))
         repeats.setdefault(key, []).append(Repeat(**{name: row[name] for name in REPEAT}))
     return [
         _block(row, tuple(repeats.get((row["run_id"], row["cell_id"], int(row["block"])), ())))
-        for row in _records(cells)
+        for row in records(cells)
     ]
 
 
@@ -119,5 +119,6 @@ def _or_none(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame, each as a dictionary by column."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]

@@ -15,7 +15,7 @@ import datetime
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from kokoro_lab._version import __version__
 from kokoro_lab.errors import InputError, StoreError
 from kokoro_lab.files.writing import make_folder, write_bytes, write_text
 from kokoro_lab.store.integrity.archives import MANIFEST
-from kokoro_lab.store.integrity.seals import Key, run_seals
+from kokoro_lab.store.integrity.seals import Originals, run_seals
 from kokoro_lab.store.schema import SCHEMA_VERSION, TABLES, TableSchema
 from kokoro_lab.store.store_reader import StoreReader
 
@@ -56,7 +56,7 @@ def write_tables(
     form: Format = "parquet",
     *,
     run_id: str | None,
-    changed: Sequence[Key] = (),
+    originals: Originals | None = None,
 ) -> dict[str, Any]:
     """Write these tables like `export`, which see; returns the manifest.
 
@@ -66,7 +66,7 @@ def write_tables(
         versions: the versions of the tables that they come from.
         form: csv or parquet.
         run_id: the run that they belong to, None for several.
-        changed: blocks whose texts were changed for this copy, so that their digests do not cover them.
+        originals: rows whose texts were changed for this copy, with the digests that they had before.
     """
     _check_target(folder)
     files: dict[str, dict[str, Any]] = {}
@@ -94,7 +94,7 @@ def write_tables(
             "exported_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "tables": files,
             "seals": {name: asdict(seal) for name, seal in run_seals(tables["cells"]).items()},
-            **({"changed": [list(key) for key in changed]} if changed else {}),
+            **({"originals": _listed(originals)} if originals else {}),
         }
         write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     except OSError as error:
@@ -102,6 +102,11 @@ def write_tables(
             f"folder {folder} cannot be written: {error.strerror or error}; choose another folder"
         ) from error
     return manifest
+
+
+def _listed(originals: Originals) -> list[list[Any]]:
+    """Each row by its key, with its digest; in order."""
+    return [[*key, digest] for key, digest in sorted(originals.items(), key=repr)]
 
 
 def _check_target(folder: Path) -> None:

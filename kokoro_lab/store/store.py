@@ -212,7 +212,7 @@ class Store(StoreReader):
         """Raise StoreError for rows that would change what this store has measured itself."""
         cells = self._tables["cells"].read()
         own = {run_id for run_id, origin in zip(*_columns(cells, "run_id", "origin"), strict=True) if origin is None}
-        for name in ("cells", "verdicts", "notebooks"):
+        for name in ("cells", "verdicts", "notebooks", "attempts"):
             known = self._tables[name].keys()
             mixed = next((key for key in _keys_of(given[name], name) if key[0] in own and key not in known), None)
             if mixed is not None:

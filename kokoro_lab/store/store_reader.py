@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from kokoro_lab.errors import StoreError
-from kokoro_lab.store.integrity.seals import Key, RunSeal, altered_blocks, run_seals
+from kokoro_lab.store.integrity.seals import Key, RunSeal, altered_blocks, block_keys, run_seals
 from kokoro_lab.store.layout import check_run_id
 from kokoro_lab.store.schema import TABLES
 from kokoro_lab.store.table import Filter, Table
@@ -189,8 +189,7 @@ class StoreReader:
         if not wrong:
             return rows
         _tell(self.root, wrong)
-        keys = zip(*(rows[name].to_pylist() for name in TABLES["cells"].key), strict=True)
-        return rows.filter(pa.array([key not in wrong for key in keys], pa.bool_()))
+        return rows.filter(pa.array([key not in wrong for key in block_keys(rows)], pa.bool_()))
 
     def _read(self, name: str, where: Filter, version: int | None) -> pa.Table:
         version = self._pinned(name, version)

@@ -31,7 +31,7 @@ from kokoro_lab.store.blocks import blocks_of
 from kokoro_lab.store.integrity.attempts import Pair, number_attempts
 from kokoro_lab.store.integrity.verdict_states import basis_of
 
-__all__ = ["FIGURES", "conclude", "verdict_rows"]
+__all__ = ["FIGURES", "SETTINGS", "conclude", "verdict_rows"]
 
 FIGURES = ("total_ms", "ttfa_ms", "rtf")
 """The figures that are judged. Each is a table of its own: verdicts are corrected for the comparisons of one figure."""

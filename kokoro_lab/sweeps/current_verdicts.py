@@ -1,7 +1,8 @@
 """The verdicts of a run as its rows support them now: stored ones that still hold, and the others judged again.
 
 A stored verdict is stale when it was changed, when a block that it was drawn from was, or when its run has more blocks
-by now. Nothing is written here: `conclude` stores what is judged again when the run is continued.
+by now. What a changed verdict says of itself is not used: not the cells that it was judged with, and not which attempt
+it was. Nothing is written here: `conclude` stores what is judged again when the run is continued.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from kokoro_lab.store.blocks import blocks_of
 from kokoro_lab.store.integrity.attempts import Pair, stored_attempts
+from kokoro_lab.store.integrity.seals import sealed_verdicts
 from kokoro_lab.store.integrity.verdict_states import (
     CHANGED,
     EDITED,
@@ -28,8 +30,9 @@ from kokoro_lab.store.schema import TABLES
 from kokoro_lab.store.store_reader import StoreReader
 from kokoro_lab.store.table import arrow_rows
 from kokoro_lab.sweeps.conclude import verdict_rows
+from kokoro_lab.sweeps.machine_ceiling import PEAK_METRIC, WORK_METRIC
 
-__all__ = ["CurrentVerdicts", "current_verdicts", "judged_again", "of_run"]
+__all__ = ["CurrentVerdicts", "current_verdicts", "is_of_blocks", "judged_again", "of_run"]
 
 STALE: Mapping[VerdictState, str] = {
     EDITED: "changed after they were stored",
@@ -43,6 +46,7 @@ class CurrentVerdicts:
     """Verdicts that follow from the rows, and what was done to get them."""
 
     rows: pa.Table
+    """Stored rows as they are; those that were judged again have a seal of their own."""
     notes: tuple[str, ...] = ()
     """Sentences on verdicts that were judged again or left out; empty when all stored ones hold."""
 
@@ -69,18 +73,19 @@ def current_verdicts(
         return CurrentVerdicts(verdicts)
     stored = verdicts.to_pylist()
     details = [json.loads(row["details"]) for row in stored]
-    of_blocks = [place for place in stale if "rates" not in details[place] and "work" not in details[place]]
-    jobs = {_job(stored[place], details[place], cells) for place in of_blocks}
+    of_blocks = [place for place in stale if is_of_blocks(stored[place])]
+    trusted = [{} if state == EDITED else members for state, members in zip(states, details, strict=True)]
+    jobs = {_job(stored[place], trusted[place], cells) for place in of_blocks}
     kept = [
         row
         for place, row in enumerate(stored)
         if place not in stale and tuple(details[place].get("cells") or ()) not in jobs
     ]
     known = {_key(row) for row in kept}
-    numbers = {**_attempts_of(stored, details), **(attempts or {})}
+    numbers = {**_attempts_of(stored, trusted), **(attempts or {})}
     run_id = stored[0]["run_id"]
     again = [row for job in sorted(jobs) for row in _judged(run_id, job, cells, samples, numbers)]
-    fresh = arrow_rows(TABLES["verdicts"], [row for row in again if _key(row) not in known])
+    fresh = sealed_verdicts(arrow_rows(TABLES["verdicts"], [row for row in again if _key(row) not in known]))
     rows = pa.concat_tables([pa.Table.from_pylist(kept, TABLES["verdicts"].columns), fresh])
     return CurrentVerdicts(rows, tuple(_notes([states[place] for place in stale], len(stale) - len(of_blocks))))
 
@@ -91,14 +96,23 @@ def of_run(store: StoreReader, run_id: str) -> CurrentVerdicts:
     return current_verdicts(verdicts, cells, samples, stored_attempts(store, run_id))
 
 
-def judged_again(verdicts: pa.Table, cells: pa.Table, samples: pa.Table) -> list[dict[str, Any]]:
-    """The rows that the stored verdicts on blocks should be: judged from the blocks of their run."""
-    stored = verdicts.to_pylist()
+def is_of_blocks(row: Mapping[str, Any]) -> bool:
+    """Whether a verdict is drawn from blocks: those on the machine's peak and on the model's work are not."""
+    return row["metric"] not in (PEAK_METRIC, WORK_METRIC)
+
+
+def judged_again(
+    verdicts: pa.Table, cells: pa.Table, samples: pa.Table, attempts: Mapping[Pair, int] | None = None
+) -> pa.Table:
+    """The rows that the verdicts of one run on blocks should be, judged from its blocks; arguments as above."""
+    stored = [row for row in verdicts.to_pylist() if is_of_blocks(row)]
     details = [json.loads(row["details"]) for row in stored]
-    places = [place for place, members in enumerate(details) if "rates" not in members and "work" not in members]
-    jobs = {_job(stored[place], details[place], cells) for place in places}
-    numbers = _attempts_of(stored, details)
-    return [row for job in sorted(jobs) for row in _judged(stored[0]["run_id"], job, cells, samples, numbers)]
+    jobs = {_job(row, members, cells) for row, members in zip(stored, details, strict=True)}
+    numbers = {**_attempts_of(stored, details), **(attempts or {})}
+    judged = {
+        _key(row): row for job in sorted(jobs) for row in _judged(stored[0]["run_id"], job, cells, samples, numbers)
+    }
+    return arrow_rows(TABLES["verdicts"], list(judged.values()))
 
 
 def _job(row: Mapping[str, Any], details: Mapping[str, Any], cells: pa.Table) -> tuple[str, ...]:

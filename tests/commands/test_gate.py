@@ -138,7 +138,7 @@ class TestWitness:
 
     def test_its_exit_codes(self, counting: list[float]) -> None:
         counting += [1e8, 1.01e8, 1.05e8, 1.05e8, 1.05e8]
-        with pytest.raises(InconclusiveError, match="stored as one"):
+        with pytest.raises(InconclusiveError, match="are stored as the first baseline"):
             witness_gate("instructions", accept=False, as_json=False)
         witness_gate("instructions", accept=False, as_json=False)
         with pytest.raises(RegressedError, match=r"1\.0500 times the baseline"):

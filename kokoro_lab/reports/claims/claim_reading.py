@@ -8,7 +8,7 @@ together (`statistics.selection`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
@@ -92,11 +92,11 @@ class Candidates:
     """One row per value, those that may not be ranked included."""
     count: int
     """Cells that the run set out to measure, whether or not they have values that may be ranked."""
-    confidence: float = field(init=False)
-    """Of each cell's interval, so that those of all candidates hold together."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "confidence", confidence_each(self.count))
+    @property
+    def confidence(self) -> float:
+        """Of each cell's interval, so that those of all candidates hold together."""
+        return confidence_each(self.count)
 
     def each(self, metric: str) -> Iterator[pd.DataFrame]:
         """The rows that may stand for the claim, cell by cell, the lowest label first."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -29,6 +31,7 @@ from kokoro_lab.reports.claims.claims import Claim
 from kokoro_lab.reports.rows.derived_metrics import EVENTS, SHARES
 from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.reports.rows.frame_statistics import by_block, rows_interval
+from kokoro_lab.store.blocks import records
 
 __all__ = ["failure_reading", "level_reading"]
 
@@ -68,7 +71,7 @@ def failure_reading(claim: Claim, evidence: Evidence) -> ClaimReading:
     trials = failures + len(samples)
     measured = share_interval(failures, trials).scaled(100)
     label = f"{failures} of {trials} calls failed"
-    return ClaimReading(measured=measured, gap=_over_target(claim, measured), cell=label)
+    return _against_target(claim, measured, ClaimReading(cell=label))
 
 
 def _special(claim: Claim) -> Callable[[Claim, pd.DataFrame, str], ClaimReading] | None:
@@ -87,15 +90,21 @@ def _median_reading(claim: Claim, candidates: Candidates, cells: list[pd.DataFra
     measured = lowest(intervals)
     best = cells[min(range(len(cells)), key=lambda at: intervals[at].center)]
     cut = set(best["ranked"]) != {"equivalent"} and claim.metric not in UNGATED
-    return ClaimReading(
-        measured=measured,
-        gap=_over_target(claim, measured),
+    reading = ClaimReading(
         shortfall=candidates.shortfall(measured),
         cannot_meet=_too_short(best) if claim.metric in SOAKED else "",
         note="; ".join(filter(None, (CUT_ELSEWHERE if cut else "", candidates.choice))),
         cell=str(best["label"].iloc[0]),
         cell_id=str(best["cell_id"].iloc[0]),
     )
+    return _against_target(claim, measured, reading)
+
+
+def _against_target(claim: Claim, measured: Interval, reading: ClaimReading) -> ClaimReading:
+    """The reading with the measured value and its gap; a gap that can be infinite is judged, and not shown."""
+    gap = _over_target(claim, measured)
+    shown = gap is not None and all(end is None or math.isfinite(end) for end in (gap.low, gap.center, gap.high))
+    return replace(reading, measured=measured, gap=gap if shown else None, judged=gap)
 
 
 def _over_target(claim: Claim, measured: Interval) -> Interval | None:
@@ -145,7 +154,7 @@ def _over_blocks(slopes: list[Interval]) -> Interval:
     lows, highs = [slope.low for slope in slopes], [slope.high for slope in slopes]
     known = all(slope.known for slope in slopes)
     return Interval(
-        sorted(slope.center for slope in slopes)[len(slopes) // 2],
+        median(slope.center for slope in slopes),
         min((low for low in lows if low is not None), default=None),
         max((high for high in highs if high is not None), default=None),
         min(slope.count for slope in slopes),
@@ -156,36 +165,35 @@ def _over_blocks(slopes: list[Interval]) -> Interval:
 def _event_reading(claim: Claim, rows: pd.DataFrame, label: str) -> ClaimReading:
     """Events over the whole time in which they could happen, with the exact interval: none counted is not none."""
     count_of, per_s = EVENTS[claim.metric]
-    counted = [count for count in (count_of(row) for row in _records(rows)) if count is not None]
+    counted = [count for count in (count_of(row) for row in records(rows)) if count is not None]
     events, seconds = sum(int(count[0]) for count in counted), sum(count[1] for count in counted)
     measured = rate_interval(events).scaled(per_s / seconds)
-    return ClaimReading(
-        measured=measured,
-        gap=_over_target(claim, measured),
+    reading = ClaimReading(
         note=f"{events} in {seconds / 60:.1f} minutes of playback, in {len(counted)} blocks",
         cell=label,
         cell_id=str(rows["cell_id"].iloc[0]),
     )
+    return _against_target(claim, measured, reading)
 
 
 def _share_reading(claim: Claim, rows: pd.DataFrame, label: str) -> ClaimReading:
     """Hits over look-ups as the engine counted them. Blocks repeat the same requests, so their look-ups are not added
     up: the interval is that of one block, from the lowest to the highest of several."""
-    counted = [count for count in (SHARES[claim.metric](row) for row in _records(rows)) if count is not None]
+    counted = [count for count in (SHARES[claim.metric](row) for row in records(rows)) if count is not None]
     shares = [share_interval(hits, lookups).scaled(100) for hits, lookups in counted]
     shares.sort(key=lambda share: share.center)
-    middle, low, high = shares[len(shares) // 2], shares[0], shares[-1]
+    low, high, lookups = shares[0], shares[-1], min(share.count for share in shares)
     enough = len(shares) >= FEWEST_COUNTS
-    measured = Interval(middle.center, low.low, high.high, middle.count, middle.confidence if enough else None)
-    return ClaimReading(
-        measured=measured,
-        gap=_over_target(claim, measured),
+    center = median(share.center for share in shares)
+    measured = Interval(center, low.low, high.high, lookups, low.confidence if enough else None)
+    reading = ClaimReading(
         shortfall="" if enough else f"1 block counted; at least {FEWEST_COUNTS} that agree are required",
         undecided="the engine counted too few look-ups to decide",
-        note=f"{middle.count} look-ups a block, counted by the engine in {len(shares)} blocks",
+        note=f"{lookups} look-ups a block, counted by the engine in {len(shares)} blocks",
         cell=label,
         cell_id=str(rows["cell_id"].iloc[0]),
     )
+    return _against_target(claim, measured, reading)
 
 
 def _tail_reading(claim: Claim, rows: pd.DataFrame, label: str) -> ClaimReading:
@@ -211,7 +219,3 @@ def _tail_reading(claim: Claim, rows: pd.DataFrame, label: str) -> ClaimReading:
         cell=label,
         cell_id=cell_id,
     )
-
-
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]

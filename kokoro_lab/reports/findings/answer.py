@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kokoro_lab.measure.statistics.intervals import Interval
+from kokoro_lab.reports.claims.claim_reading import matching_cells
 from kokoro_lab.reports.claims.claims import Claim
 from kokoro_lab.reports.claims.resolution import Resolution, Verdict
 from kokoro_lab.reports.findings.statements import CitedFigure, Statement, cited_claim, own_resolution
 from kokoro_lab.reports.rows.cell_summary import CellFigure, best, cell_figures, number, reach, stated
-from kokoro_lab.reports.rows.evidence import Evidence, chosen
+from kokoro_lab.reports.rows.evidence import Evidence
 
 __all__ = ["TESTED", "ReportAnswer", "Tile", "answer", "gap_words"]
 
@@ -277,7 +278,7 @@ def _tiles(evidence: Evidence, resolutions: Sequence[Resolution]) -> list[Tile]:
 def _lowest(evidence: Evidence, claim: Claim) -> CellFigure | None:
     """For a claim without a rankable row: the lowest cell that the claim asks for, and why it is not ranked."""
     filters = claim.resolve.rows or {}
-    asked = set(chosen(evidence.cells, filters)["cell_id"])
+    asked = set(matching_cells(evidence.cells, filters, claim.resolve.notebook)["cell_id"])
     figures = [
         figure
         for figure in cell_figures(evidence, claim.metric, state=str(filters.get("state", "warm")))

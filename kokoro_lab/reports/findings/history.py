@@ -21,7 +21,7 @@ from kokoro_lab.store.sides import history as stored_runs
 from kokoro_lab.store.store import Store
 from kokoro_lab.sweeps.job import Job
 
-__all__ = ["History"]
+__all__ = ["History", "by_notebook"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class History:
             runs,
             pd.DataFrame(ratios, columns=[*columns, "ratio"]).sort_values("number", kind="stable"),
             pd.DataFrame(references, columns=[*columns, "value"]).sort_values("number", kind="stable"),
-            change_history(_parts(stored_runs(store), cells)),
+            change_history(by_notebook(stored_runs(store), cells)),
         )
 
 
@@ -90,7 +90,7 @@ def _ratios(
                 ratios.append({**place, "name": f"{name} / {over}", "ratio": ratio})
 
 
-def _parts(runs: Sequence[StoredRun], cells: pd.DataFrame) -> list[StoredRun]:
+def by_notebook(runs: Sequence[StoredRun], cells: pd.DataFrame) -> list[StoredRun]:
     """Each notebook of a run as a separate run: cells share a reference only within a notebook."""
     keys = zip(cells["run_id"], cells["cell_id"], cells["block"].astype(int), strict=True)
     notebook = dict(zip(keys, cells["notebook"], strict=True))

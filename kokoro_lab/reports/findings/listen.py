@@ -12,6 +12,7 @@ from kokoro_lab.audio.wav import encode_audio
 from kokoro_lab.errors import AudioError
 from kokoro_lab.reports.rows.derived_metrics import stored_audio
 from kokoro_lab.reports.rows.evidence import Evidence
+from kokoro_lab.store.blocks import records
 from kokoro_lab.units import SAMPLE_RATE
 
 __all__ = ["CLIP_S", "Clip", "clips"]
@@ -62,7 +63,7 @@ def clips(evidence: Evidence) -> list[Clip]:
     )
     place = firsts.assign(later=~firsts["reference"].astype(bool))
     ordered = place.sort_values(["characters", "text_preset", "later", "state", "label"])
-    return [_clip(evidence, {str(key): value for key, value in row.items()}) for row in ordered.to_dict("records")]
+    return [_clip(evidence, row) for row in records(ordered)]
 
 
 def _clip(evidence: Evidence, row: dict[str, Any]) -> Clip:

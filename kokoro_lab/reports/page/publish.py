@@ -15,7 +15,6 @@ Tables are sorted by what their rows describe, so that `diff` can compare two re
 
 from __future__ import annotations
 
-import csv
 import getpass
 import hashlib
 import io
@@ -39,11 +38,9 @@ from kokoro_lab.measure.statistics.ratios import unpaired_ratio
 from kokoro_lab.paths import checkout, lab_folder
 from kokoro_lab.reports.claims.claims import load_claims
 from kokoro_lab.reports.claims.resolution import resolve_all
-from kokoro_lab.reports.claims.stored_verdicts import stored_verdicts
-from kokoro_lab.reports.findings.bound import bounds
 from kokoro_lab.reports.page.page_files import page_names
-from kokoro_lab.reports.page.report_data import FIGURES as FIGURES_FILE
-from kokoro_lab.reports.page.report_data import copy_data
+from kokoro_lab.reports.page.published_tables import CELL, block_rows, published_tables
+from kokoro_lab.reports.page.report_data import CLAIMS, FIGURES, METRICS, copy_data, read_evidence, read_figures
 from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.store.layout import Results
 
@@ -65,9 +62,6 @@ PLAYER = re.compile(r'<audio [^>]*src="data:audio/ogg;base64,[^"]*"[^>]*></audio
 RECORDING = re.compile(r'(base64,[^"]*)')
 REFERENCE = "the reference of this text"
 NO_RECORDING = '<span class="kl-length">the recording was left out of the published report</span>'
-FIGURES = ("total_ms", "ttfa_ms", "rtf", "rss_mb")
-KEY = ("text_preset", "label", "state", "model", "environment", "delivery", "arrivals")
-"""Columns that identify the cell of a block across reports."""
 
 COMMON_USERS = frozenset({"root", "user", "admin", "runner"})
 """Names that identify nobody, and occur in ordinary text."""
@@ -83,9 +77,10 @@ def publish(results: Path, run_id: str, folder: Path) -> Path:
     places = Results(results)
     evidence = Evidence.load(places.tables, run_id)
     rendered = places.inside(places.report(evidence.run_id))
-    if not all((rendered / name).is_file() for name in ("index.html", FIGURES_FILE)):
+    if not all((rendered / name).is_file() for name in ("index.html", FIGURES)):
         raise NothingMeasuredError(f"run {evidence.run_id} has no report yet; render it with `kokoro-lab report`")
-    files = _tables(evidence)
+    evidence, _ = read_evidence(rendered, read_figures(rendered))  # what the page was made from, not what came since
+    files = published_tables(evidence, resolve_all(load_claims(rendered / CLAIMS), evidence))
     target = folder / f"{_next_number(folder):04d}"
     part = folder / f".{target.name}.part"
     shutil.rmtree(part, ignore_errors=True)
@@ -158,20 +153,20 @@ def compare_published(
     Args:
         published: folder of the earlier report.
         now: the rows of a run, or the folder of a later report.
-        figures: of `FIGURES`.
+        figures: of `METRICS`.
 
     Raises:
         InputError: a folder is not a published report, or its files were changed.
         NothingMeasuredError: the two share no undisturbed cell.
     """
     then = _read_blocks(published)
-    rows = _read_blocks(now) if isinstance(now, Path) else pd.DataFrame(_block_rows(now))
+    rows = _read_blocks(now) if isinstance(now, Path) else pd.DataFrame(block_rows(now))
     changes = []
-    grouped: dict[Any, pd.DataFrame] = dict(iter(_clean(then).groupby(list(KEY), sort=True)))
-    for key, part in _clean(rows).groupby(list(KEY), sort=True):
+    grouped: dict[Any, pd.DataFrame] = dict(iter(_clean(then).groupby(list(CELL), sort=True)))
+    for key, part in _clean(rows).groupby(list(CELL), sort=True):
         if key not in grouped:
             continue
-        named = {name: str(value) for name, value in zip(KEY, key, strict=True)}
+        named = {name: str(value) for name, value in zip(CELL, key, strict=True)}
         for figure in figures:
             sides = [[[float(value)] for value in side[figure].dropna()] for side in (part, grouped[key])]
             if all(sides):
@@ -221,85 +216,6 @@ def _fitting_pages(files: Mapping[str, str], pages: Mapping[str, str], most: int
     return fitting
 
 
-def _tables(evidence: Evidence) -> dict[str, str]:
-    return {
-        "blocks.csv": _csv(_block_rows(evidence)),
-        "claims.csv": _csv(_claim_rows(evidence)),
-        "bounds.csv": _csv(_bound_rows(evidence)),
-        "verdicts.csv": _csv(_verdict_rows(evidence)),
-    }
-
-
-def _block_rows(evidence: Evidence) -> list[dict[str, Any]]:
-    medians = evidence.samples.groupby(["cell_id", "block"])[list(FIGURES)].median()
-    rows: list[Any] = evidence.cells.to_dict("records")
-    records = []
-    for row in rows:
-        key = (row["cell_id"], row["block"])
-        figures = medians.loc[key].to_dict() if key in medians.index else dict.fromkeys(FIGURES)
-        names = {name: row[name] for name in KEY}
-        shared = {name: row[name] for name in ("cell_id", "block", "round", "status", "gate")}
-        flags = {name: bool(row[name]) for name in ("contaminated", "superseded", "counts")}
-        records.append({**names, **shared, **flags, **figures, "samples": int(row["samples"])})
-    return sorted(records, key=lambda row: (*(str(row[name]) for name in (*KEY, "cell_id")), int(row["block"])))
-
-
-def _claim_rows(evidence: Evidence) -> list[dict[str, Any]]:
-    rows = []
-    for resolution in resolve_all(load_claims(), evidence):
-        measured, gap = resolution.measured, resolution.gap
-        rows.append(
-            {
-                "id": resolution.claim.id,
-                "stated": resolution.claim.claimed.replace("\u202f", " "),
-                "measured": None if measured is None else measured.center,
-                "low": None if measured is None else measured.bounds[0],
-                "high": None if measured is None else measured.bounds[1],
-                "unit": resolution.claim.unit,
-                "gap": None if gap is None else gap.center,
-                "verdict": resolution.verdict,
-                "reason": resolution.reason,
-                "cell": resolution.cell,
-            }
-        )
-    return sorted(rows, key=lambda row: str(row["id"]))
-
-
-def _bound_rows(evidence: Evidence) -> list[dict[str, Any]]:
-    return [
-        {
-            "text": bound.text_preset,
-            "label": bound.label,
-            "model": bound.model,
-            "products": sum(bound.products.values()),
-            "bound_ms": bound.bound_ms,
-            "zero_overhead_ms": bound.zero_overhead_ms,
-            "measured_ms": bound.measured.center,
-            "unexplained_ms": bound.unattributed_ms,
-            "beaten": bound.below_bound,
-        }
-        for bound in bounds(evidence)
-    ]
-
-
-def _verdict_rows(evidence: Evidence) -> list[dict[str, Any]]:
-    return [
-        {
-            "text": verdict.text_preset,
-            "candidate": verdict.candidate,
-            "base": verdict.base,
-            "kind": verdict.kind,
-            "metric": verdict.metric,
-            "verdict": verdict.verdict,
-            "ratio": None if verdict.ratio is None else verdict.ratio.center,
-            "low": None if verdict.ratio is None else verdict.ratio.low,
-            "high": None if verdict.ratio is None else verdict.ratio.high,
-            "reason": verdict.reason,
-        }
-        for verdict in stored_verdicts(evidence, ("cell", "twin", "placebo", "noise"))
-    ]
-
-
 def _manifest(evidence: Evidence) -> dict[str, Any]:
     cells = evidence.cells
     return {
@@ -316,22 +232,6 @@ def _manifest(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return ""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _field(value) for name, value in row.items()} for row in rows)
-    return out.getvalue()
-
-
-def _field(value: Any) -> Any:
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.6g}"
-    return "" if value is None else value
-
-
 def _read_blocks(folder: Path) -> pd.DataFrame:
     advice = "choose a folder of results/published"
     if not (folder / MANIFEST).is_file():
@@ -345,9 +245,9 @@ def _read_blocks(folder: Path) -> pd.DataFrame:
             f"{folder / 'blocks.csv'} was changed after publishing (its SHA-256 differs); restore it from git"
         )
     with decoding(f"{folder / 'blocks.csv'}", advice=advice):
-        rows = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""], dtype=dict.fromkeys(KEY, str))
-        numbers = {name: pd.to_numeric(rows[name]) for name in FIGURES}
-        return rows.assign(counts=rows["counts"].astype(bool), **numbers).fillna(dict.fromkeys(KEY, ""))
+        rows = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""], dtype=dict.fromkeys(CELL, str))
+        numbers = {name: pd.to_numeric(rows[name]) for name in METRICS}
+        return rows.assign(counts=rows["counts"].astype(bool), **numbers).fillna(dict.fromkeys(CELL, ""))
 
 
 def _clean(rows: pd.DataFrame) -> pd.DataFrame:

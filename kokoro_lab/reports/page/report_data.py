@@ -31,15 +31,18 @@ from kokoro_lab.reports.findings.noise_floor import noise_lines
 from kokoro_lab.reports.rows.cell_summary import cell_figures
 from kokoro_lab.reports.rows.derived_metrics import SOUND
 from kokoro_lab.reports.rows.evidence import Evidence
+from kokoro_lab.store.blocks import records
 from kokoro_lab.store.exporting import write_tables
-from kokoro_lab.store.integrity.archives import read_archive
-from kokoro_lab.store.integrity.seals import RunSeal, run_seals, sealed_verdicts
+from kokoro_lab.store.integrity.archives import Archive, read_archive
+from kokoro_lab.store.integrity.seals import RowKey, RunSeal, row_digests, row_seal, run_seals, sealed_verdicts
+from kokoro_lab.store.schema import TABLES
 from kokoro_lab.store.store_reader import StoreReader
 from kokoro_lab.sweeps.current_verdicts import of_run
 
 __all__ = [
     "CLAIMS",
     "FIGURES",
+    "METRICS",
     "TABLES_FOLDER",
     "copy_data",
     "data_tables",
@@ -53,8 +56,7 @@ CLAIMS, FIGURES, TABLES_FOLDER = "claims.yaml", "figures.json", "tables"
 MOST_BYTES = 64 << 20
 METRICS = ("total_ms", "ttfa_ms", "rtf", "rss_mb")
 """Figures of cells that the charts and the headline show."""
-
-KEY = ("run_id", "cell_id", "block")
+RENDER_AGAIN = "render the report again"
 
 Scrub = Callable[[str], str]
 
@@ -88,79 +90,114 @@ def data_tables(evidence: Evidence, tables: Path) -> dict[str, pa.Table]:
     rows = {name: store.rows(name, run_id=evidence.run_id) for name in ("samples", "cells", "notebooks", "attempts")}
     machines = store.rows("machines")
     here = [machine in evidence.machines for machine in machines["machine_id"].to_pylist()]
-    verdicts = sealed_verdicts(of_run(store, evidence.run_id).rows)
+    verdicts = of_run(store, evidence.run_id).rows
     return {**rows, "machines": machines.filter(pa.array(here, pa.bool_())), "verdicts": verdicts}
 
 
 def copy_data(source: Path, target: Path, scrub: Scrub) -> None:
     """Copy a report's data into another folder, with names of users, hosts and folders replaced in every text.
 
-    A block whose texts change is named in the manifest: its digest no longer covers what is there.
+    The manifest has the digests that changed rows of blocks had: those of the other rows are still what was sealed.
+    Changed verdicts get a seal of their new texts, if theirs held.
     """
-    archive = read_archive(source / TABLES_FOLDER, whole=False)
-    touched: set[tuple[str, str, int]] = set()
-    tables = {name: _scrubbed(name, rows, scrub, touched) for name, rows in archive.tables.items()}
+    archive = _read_tables(source)
+    tables = {name: _scrubbed(rows, scrub) for name, rows in archive.tables.items()}
+    originals: dict[RowKey, str] = {}
+    for name in ("cells", "samples"):
+        before, after = row_digests(archive.tables[name]), row_digests(tables[name])
+        originals |= {key: digest for key, digest in before.items() if after[key] != digest}
+    tables["verdicts"] = _sealed_again(archive.tables["verdicts"], tables["verdicts"])
     versions = {name: entry.get("table_version") for name, entry in archive.manifest["tables"].items()}
-    run_id = archive.manifest.get("run_id")
-    write_tables(target / TABLES_FOLDER, tables, versions, run_id=run_id, changed=sorted(touched))
+    originals |= archive.originals
+    write_tables(target / TABLES_FOLDER, tables, versions, run_id=archive.manifest.get("run_id"), originals=originals)
     for name in (CLAIMS, FIGURES):
         write_text(target / name, scrub(read_text(source / name, what="data of a report", most=MOST_BYTES)))
 
 
-def _scrubbed(name: str, rows: pa.Table, scrub: Scrub, touched: set[tuple[str, str, int]]) -> pa.Table:
-    of_blocks = name in ("samples", "cells")
-    keys = list(zip(*(rows[column].to_pylist() for column in KEY), strict=True)) if of_blocks else []
+def _scrubbed(rows: pa.Table, scrub: Scrub) -> pa.Table:
     for at, column in enumerate(rows.schema):
-        if not pa.types.is_string(column.type):
-            continue
-        values = rows[column.name].to_pylist()
-        known = {value: None if value is None else scrub(value) for value in set(values)}
-        if all(value == new for value, new in known.items()):
-            continue
-        if column.name != "origin":
-            touched |= {key for key, value in zip(keys, values, strict=False) if known[value] != value}
-        rows = rows.set_column(at, column, pa.array([known[value] for value in values], pa.string()))
+        if pa.types.is_string(column.type):
+            values = rows[column.name].to_pylist()
+            known = {value: None if value is None else scrub(value) for value in set(values)}
+            rows = rows.set_column(at, column, pa.array([known[value] for value in values], pa.string()))
     return rows
+
+
+def _sealed_again(before: pa.Table, after: pa.Table) -> pa.Table:
+    """The verdicts after a change of their texts; a row that changed, and whose seal held, has a new one."""
+    rows = [
+        new if new == old or json.loads(old["details"]).get("seal") != row_seal(old) else None
+        for old, new in zip(before.to_pylist(), after.to_pylist(), strict=True)
+    ]
+    resealed = sealed_verdicts(after).to_pylist()
+    kept = [new if row is None else row for row, new in zip(rows, resealed, strict=True)]
+    return pa.Table.from_pylist(kept, after.schema)
 
 
 def read_figures(folder: Path) -> dict[str, Any]:
     """The document of figures of a report; InputError where it is none."""
-    document = read_json(folder / FIGURES, what="figures of a report", most=MOST_BYTES)
-    with decoding(f"{folder / FIGURES}", advice="render the report again"):
-        if not isinstance(document["figures"], dict):
-            raise InputError(f"{folder / FIGURES} lists no figures; render the report again")
+    path = folder / FIGURES
+    document = read_json(path, what="figures of a report", most=MOST_BYTES)
+    shapes = {"run_id": str, "versions": dict, "notes": list, "sounds": dict, "figures": dict}
+    missing = [
+        name
+        for name, kind in shapes.items()
+        if not isinstance(document, dict) or not isinstance(document.get(name), kind)
+    ]
+    if missing:
+        raise InputError(f"{path} has no {', no '.join(missing)}; {RENDER_AGAIN}")
     return dict(document)
 
 
-def read_evidence(folder: Path, document: Mapping[str, Any]) -> tuple[Evidence, dict[str, pa.Table], int]:
-    """The evidence of a report from its own tables, these tables, and the number of blocks whose texts were replaced.
+def read_evidence(folder: Path, document: Mapping[str, Any]) -> tuple[Evidence, Archive]:
+    """The evidence of a report from its own tables, and these tables.
+
+    Args:
+        folder: the report's folder.
+        document: of `read_figures`.
 
     Raises InputError or StoreError when the tables are not what was stored.
     """
-    archive = read_archive(folder / TABLES_FOLDER, whole=False)
-    tables = dict(archive.tables)
+    archive = _read_tables(folder)
     cells, samples, verdicts, machines, notebooks = (
-        StoreReader.decoded(name, tables[name]) for name in ("cells", "samples", "verdicts", "machines", "notebooks")
+        StoreReader.decoded(name, archive.tables[name])
+        for name in ("cells", "samples", "verdicts", "machines", "notebooks")
     )
     run_id = str(document["run_id"])
-    sounds = {
-        metric: {(str(cell), int(block)): float(value) for cell, block, value in rows}
-        for metric, rows in document["sounds"].items()
-    }
+    if set(cells["run_id"]) != {run_id} or samples.empty:
+        raise InputError(f"{folder / TABLES_FOLDER} has no timed calls of run {run_id!r} alone; {RENDER_AGAIN}")
+    with decoding(f"{folder / FIGURES}", advice=RENDER_AGAIN):
+        sounds = {
+            metric: {(str(cell), int(block)): float(value) for cell, block, value in rows}
+            for metric, rows in document["sounds"].items()
+        }
+        versions = {
+            str(name): None if version is None else int(version) for name, version in document["versions"].items()
+        }
     evidence = Evidence.of(
         run_id,
         samples,
         cells,
         machines=dict(zip(machines["machine_id"], machines["facts"], strict=True)),
-        versions=document["versions"],
+        versions=versions,
         run_dir=folder / "no-audio",
-        notebooks=[{str(key): value for key, value in row.items()} for row in notebooks.to_dict("records")],
+        notebooks=records(notebooks),
         verdicts=verdicts,
-        seal=run_seals(tables["cells"]).get(run_id),
-        notes=tuple(document["notes"]),
+        seal=run_seals(archive.tables["cells"]).get(run_id),
+        notes=tuple(map(str, document["notes"])),
         sounds=sounds,
     )
-    return evidence, tables, len(archive.manifest.get("changed") or ())
+    return evidence, archive
+
+
+def _read_tables(folder: Path) -> Archive:
+    """The checked tables of a report's folder; InputError where one is missing."""
+    archive = read_archive(folder / TABLES_FOLDER, whole=False)
+    missing = [name for name in TABLES if name not in archive.tables]
+    if missing or not archive.manifest:
+        what = f"table {missing[0]}" if missing else "manifest"
+        raise InputError(f"{folder / TABLES_FOLDER} has no {what}; {RENDER_AGAIN}")
+    return archive
 
 
 def figures_of(evidence: Evidence, claims: Claims) -> dict[str, Any]:

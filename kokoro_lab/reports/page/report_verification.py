@@ -1,39 +1,51 @@
 """The verification of a report's folder: every figure is computed again from its own tables, and looked up in its page.
 
-The tables must be what was stored (see `store.integrity.seals`), the verdicts must follow from the blocks, the figures
-from the rows, and the page must show them. Nothing but the folder is read, so that it can be verified anywhere.
+The tables must be what was stored (see `store.integrity.seals`), the verdicts must be those that the blocks give, the
+figures and the CSV files must follow from the rows, and the page must show them, and no other headline. Nothing but the
+folder is read, so that it can be verified anywhere. NOT_COMPARED is what nobody has looked at.
 """
 
 from __future__ import annotations
 
 import hashlib
-import html
+import json
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+import pyarrow as pa
 
 from kokoro_lab._version import __version__
 from kokoro_lab.errors import InconclusiveError, InputError, KokoroLabError
 from kokoro_lab.files.documents import read_json
-from kokoro_lab.files.reading import read_text
-from kokoro_lab.reports.claims.claims import Claims, load_claims
+from kokoro_lab.files.reading import decoding, read_bytes, read_text
+from kokoro_lab.reports.claims.claims import load_claims
+from kokoro_lab.reports.findings.answer import answer
+from kokoro_lab.reports.page.page_text import contradictions, first_difference, page_text
 from kokoro_lab.reports.page.publish import MANIFEST, MOST_BYTES, scrubbed
+from kokoro_lab.reports.page.published_tables import csv_difference, published_tables
 from kokoro_lab.reports.page.report import Report
 from kokoro_lab.reports.page.report_data import CLAIMS, FIGURES, figures_of, read_evidence, read_figures
-from kokoro_lab.reports.rows.evidence import Evidence
-from kokoro_lab.sweeps.current_verdicts import judged_again
+from kokoro_lab.store.integrity.archives import Archive
+from kokoro_lab.store.integrity.attempts import attempts_in
+from kokoro_lab.sweeps.conclude import SETTINGS
+from kokoro_lab.sweeps.current_verdicts import is_of_blocks, judged_again
 
-__all__ = ["Verification", "verify"]
+__all__ = ["NOT_COMPARED", "Verification", "verify"]
 
 TOLERANCE = 1e-9  # relative: the same numbers, summed in another order by another build of NumPy
 SECTIONS = ("answer", "recommendations", "measured", "noise", "providers", "bound", "comparisons", "claims_tested")
 MORE_SECTIONS = ("claims_open", "specification_tables", "sources", "provenance")
 PAGE = "index.html"
 MOST_PAGE_BYTES = 64 << 20
-SHOWN = 60  # characters around a difference in a page
+GET_AGAIN = "get the report again"
+NOT_COMPARED = (
+    "not compared: charts, recordings, the machine's peak rates, the pages of notebooks, and prose outside the sections"
+    " that are computed; text that was added there is not found"
+)
+"""What a verification does not look at, in a sentence for its reader."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +53,19 @@ class Verification:
     """What a verification found."""
 
     checked: int
-    """Figures, verdicts and sections of the page that were compared."""
+    """Files, figures, verdicts, tables, statements and sections of the page that were compared."""
     differences: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    """What could not be verified, in sentences."""
+    """What could not be verified of this report, in sentences."""
+    not_compared: str = NOT_COMPARED
+    """What is not verified of any report."""
 
 
 def verify(folder: Path) -> Verification:
     """Compute the figures of a report again from its own tables, and compare.
 
     Raises:
-        InputError: the folder is no report.
+        InputError: the folder is no report, or one of its documents cannot be used.
         InconclusiveError: an earlier version made the report, and its tables lack what the figures were made from.
     """
     if not (folder / PAGE).is_file():
@@ -65,38 +79,59 @@ def verify(folder: Path) -> Verification:
         )
     document = read_figures(folder)
     try:
-        evidence, tables, changed = read_evidence(folder, document)
+        evidence, archive = read_evidence(folder, document)
     except KokoroLabError as error:
         return Verification(sums, (*differences, f"the tables: {error.message}"))
     claims = load_claims(folder / CLAIMS)
-    figures = figures_of(evidence, claims)
-    differences += list(_differing(document["figures"], figures))
-    verdicts = list(_verdicts(tables))
-    differences += [words for words in verdicts if words]
-    sections = list(_sections(folder, evidence, claims))
-    differences += [words for words in sections if words]
-    notes = []
-    if changed:
-        blocks = "1 block" if changed == 1 else f"{changed} blocks"
-        notes.append(f"names were removed from the texts of {blocks}, so that their digests cannot be verified")
+    with decoding(f"{folder}, as a report,", advice=GET_AGAIN):
+        figures, report = figures_of(evidence, claims), Report(evidence, claims)
+        found = [
+            *_verdicts(archive),
+            *_tables(folder, report),
+            *_sections(folder, report),
+            *_statements(folder, report),
+        ]
+    differences += [*_differing(document["figures"], figures), *filter(None, found)]
+    return Verification(sums + len(figures) + len(found), tuple(differences), tuple(_notes(document, archive)))
+
+
+def _notes(document: Mapping[str, Any], archive: Archive) -> Iterator[str]:
+    """What cannot be verified of this report."""
+    if archive.originals:
+        rows = "1 row" if len(archive.originals) == 1 else f"{len(archive.originals)} rows"
+        yield f"names were removed from the texts of {rows}, so that the other values in them cannot be verified"
+    if archive.uncovered:
+        blocks = "1 block" if len(archive.uncovered) == 1 else f"{len(archive.uncovered)} blocks"
+        yield f"names were removed from the texts of {blocks}, so that their digests cannot be verified"
     if document.get("kokoro_lab") != __version__:
-        notes.append(f"kokoro-lab {document.get('kokoro_lab')} made the report, and this is {__version__}")
-    return Verification(sums + len(figures) + len(verdicts) + len(sections), tuple(differences), tuple(notes))
+        yield f"kokoro-lab {document.get('kokoro_lab')} made the report, and this is {__version__}"
 
 
 def _file_sums(folder: Path) -> tuple[int, list[str]]:
-    """Files with a sum in the manifest of a published report, and those that differ; a rendered one has none."""
-    if not (folder / MANIFEST).is_file():
+    """Files with a sum in the manifest of a published report, and how they differ; a rendered report has none."""
+    path = folder / MANIFEST
+    if not path.is_file():
         return 0, []
-    manifest = read_json(folder / MANIFEST, what="manifest", most=MOST_BYTES)
+    manifest = read_json(path, what="manifest", most=MOST_BYTES)
     sums = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(sums, dict):
+        raise InputError(f"manifest {path} lists no files; {GET_AGAIN}")
     differences = []
-    for name, expected in (sums or {}).items():
-        path = folder / name
-        known = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
-        if ".." in Path(name).parts or known != expected:
+    for name, expected in sums.items():
+        parts = PurePosixPath(name).parts
+        if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
+            raise InputError(f"manifest {path} names {name[:80]!r}, which is no file of the report; {GET_AGAIN}")
+        file = folder / name
+        known = _sum(file) if file.is_file() and not file.is_symlink() else "nothing"
+        if known != expected:
             differences.append(f"{name}: its SHA-256 differs from the manifest")
-    return len(sums or {}), differences
+    here = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    added = sorted(name for name in here - {MANIFEST, *sums} if not PurePosixPath(name).name.startswith("."))
+    return len(sums), [*differences, *(f"{name}: it is not in the manifest" for name in added)]
+
+
+def _sum(path: Path) -> str:
+    return hashlib.sha256(read_bytes(path, what="file of a report", most=MOST_PAGE_BYTES)).hexdigest()
 
 
 def _differing(stated: Mapping[str, Any], figures: Mapping[str, Any]) -> Iterator[str]:
@@ -109,58 +144,108 @@ def _differing(stated: Mapping[str, Any], figures: Mapping[str, Any]) -> Iterato
 def _without_names(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_names(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_names(name): _without_names(item) for name, item in value.items()}
     return scrubbed(value) if isinstance(value, str) else value
 
 
 def _alike(first: Any, second: Any) -> bool:
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(map(_alike, first, second))
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_alike(first[name], second[name]) for name in first)
     if isinstance(first, float) or isinstance(second, float):
         numbers = isinstance(first, float | int) and isinstance(second, float | int)
         return numbers and math.isclose(first, second, rel_tol=TOLERANCE, abs_tol=1e-12)
     return bool(first == second)
 
 
-def _verdicts(tables: Mapping[str, Any]) -> Iterator[str]:
-    """For each verdict on blocks: how it differs from what its blocks support; empty where it does not."""
-    rows = tables["verdicts"]
-    if not rows.num_rows:
+def _verdicts(archive: Archive) -> Iterator[str]:
+    """For each verdict on blocks, how it differs from what the blocks give; empty where it does not.
+
+    A verdict that the blocks do not give, and one of theirs that the table lacks, is a difference.
+    """
+    tables = archive.tables
+    attempts = attempts_in(tables["attempts"].to_pylist())
+    judged = judged_again(tables["verdicts"], tables["cells"], tables["samples"], attempts)
+    given = _by_comparison(judged)
+    stored = _by_comparison(tables["verdicts"])
+    for key in dict.fromkeys((*stored, *given)):
+        where = f"verdict on {key[1]} against {key[0]}, {key[2]}"
+        if key not in given:
+            yield f"{where}: the blocks give no such verdict"
+        elif key not in stored:
+            yield f"{where}: the blocks give {given[key]['verdict']}, and the table lacks it"
+        else:
+            yield _verdict_difference(where, stored[key], given[key])
+
+
+def _by_comparison(verdicts: pa.Table) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """The verdicts on blocks, with each value of their details beside the columns."""
+    found = {}
+    for row in filter(is_of_blocks, verdicts.to_pylist()):
+        details = {f"details.{name}": value for name, value in json.loads(row["details"]).items()}
+        values = {name: value for name, value in {**row, **details}.items() if name not in UNCOMPARED}
+        base, candidate = row["base_cell"], row["candidate_cell"]
+        if row["metric"] == SETTINGS:  # two equal cells, in the order of their first blocks, which may be the same
+            base, candidate = sorted((base, candidate))
+            values |= {"base_cell": base, "candidate_cell": candidate, "reason": sorted(row["reason"].split())}
+            values["details.levels"] = sorted(map(str, values.get("details.levels") or ()))
+        found[base, candidate, row["metric"]] = values
+    return found
+
+
+UNCOMPARED = frozenset(
+    {
+        *("run_id", "made_at", "schema_version", "details"),  # of the row, not of what it says
+        *("details.seal", "details.links", "details.evidence"),  # held against the blocks when the tables are read
+    }
+)
+
+
+def _verdict_difference(where: str, row: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    for name in dict.fromkeys((*own, *row)):
+        here, there = row.get(name), own.get(name)
+        if not _alike(here, there) and not _alike(here, _without_names(there)):
+            return f"{where}: {name} is {here}, the blocks give {there}"
+    return ""
+
+
+def _tables(folder: Path, report: Report) -> Iterator[str]:
+    """For each CSV file of a published report, how it differs; a rendered report has none."""
+    if not (folder / MANIFEST).is_file():
         return
-    keys = ("base_cell", "candidate_cell", "metric")
-    judged = {tuple(row[key] for key in keys): row for row in judged_again(rows, tables["cells"], tables["samples"])}
-    for row in rows.to_pylist():
-        own = judged.get(tuple(row[key] for key in keys))
-        if own is None:
-            continue  # the machine's peak, and the model's work
-        compared = ("verdict", "ratio", "ratio_low", "ratio_high", "p_value", "pairs", "reason")
-        wrong = [name for name in compared if not _alike(row[name], own.get(name))]
-        where = f"verdict on {row['candidate_cell']} against {row['base_cell']}, {row['metric']}"
-        yield f"{where}: {wrong[0]} is {row[wrong[0]]}, the blocks give {own.get(wrong[0])}" if wrong else ""
+    for name, made in published_tables(report.evidence, report.resolutions).items():
+        path = folder / name
+        if not path.is_file():
+            yield f"{name}: it is missing"
+            continue
+        text = read_text(path, what="table of a published report", most=MOST_PAGE_BYTES)
+        words = csv_difference(text, made) and csv_difference(text, scrubbed(made))
+        yield f"{name}: {words}" if words else ""
 
 
-def _sections(folder: Path, evidence: Evidence, claims: Claims) -> Iterator[str]:
+def _sections(folder: Path, report: Report) -> Iterator[str]:
     """For each section of the page that shows figures: how it differs from what the tables give; empty where it does
     not."""
-    page = _text(read_text(folder / PAGE, what="report", most=MOST_PAGE_BYTES))
-    report = Report(evidence, claims)
+    page = _page(folder)
     for name in (*SECTIONS, *MORE_SECTIONS):
         made = str(getattr(report, name)())
-        texts = [_text(made), _text(scrubbed(made))]
-        yield "" if any(text in page for text in texts) else f"section {name} of the page: {_first(texts[-1], page)}"
+        texts = [page_text(made), page_text(scrubbed(made))]
+        yield (
+            ""
+            if any(text in page for text in texts)
+            else f"section {name} of the page: " + first_difference(texts[-1], page)
+        )
 
 
-def _text(markup: str) -> str:
-    """What a reader sees of a page: no tags, one space between words."""
-    markup = re.sub(r"<(style|script)\b.*?</\1>", " ", markup, flags=re.DOTALL)
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", markup)).split())
+def _statements(folder: Path, report: Report) -> Iterator[str]:
+    """For the headline and each sentence below it: another of its kind on the page; empty where there is none."""
+    page = _page(folder)
+    for statement in answer(report.evidence, report.resolutions).statements:
+        others = contradictions(statement.text, page, (scrubbed(statement.text),))
+        yield f"the page: it also says {others[0]!r}, the tables give {statement.text!r}" if others else ""
 
 
-def _first(text: str, page: str) -> str:
-    """Where a text leaves what the page says."""
-    low, high = 0, len(text)
-    while low < high:  # the longest beginning that the page has
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if text[:middle] in page else (low, middle - 1)
-    at = page.find(text[:low]) + low
-    start = max(0, low - SHOWN // 2)
-    return f"it says {page[at - (low - start) : at + SHOWN]!r}, the tables give {text[start : low + SHOWN]!r}"
+def _page(folder: Path) -> str:
+    return page_text(read_text(folder / PAGE, what="report", most=MOST_PAGE_BYTES))

@@ -24,13 +24,14 @@ from kokoro_lab.measure.records.readings import stayed_cached
 from kokoro_lab.measure.statistics.same_bytes import SameBytes, parts_of
 from kokoro_lab.paths import data_folder
 from kokoro_lab.reports.rows.derived_metrics import SOUND, derived, stored_audio
+from kokoro_lab.store.blocks import records
 from kokoro_lab.store.integrity.seals import RunSeal
 from kokoro_lab.store.layout import Results
 from kokoro_lab.store.store import Store
 from kokoro_lab.store.store_reader import nothing_measured
 from kokoro_lab.sweeps.current_verdicts import of_run
 
-__all__ = ["Evidence", "cached_speech", "cell_label", "chosen", "matching", "other_bytes", "plain"]
+__all__ = ["Evidence", "cached_speech", "cell_label", "matching", "other_bytes", "plain"]
 
 DEFAULTS = {
     "graph_level": "all",
@@ -106,7 +107,7 @@ class Evidence:
             )
         verdicts = of_run(store, chosen)
         ids = set(cells["machine_id"])
-        machines = {row["machine_id"]: row["facts"] for row in _records(store.machines()) if row["machine_id"] in ids}
+        machines = {row["machine_id"]: row["facts"] for row in records(store.machines()) if row["machine_id"] in ids}
         return cls.of(
             chosen,
             samples,
@@ -114,7 +115,7 @@ class Evidence:
             machines=machines,
             versions=pinned,
             run_dir=Results(Path(tables).resolve().parent).run(chosen),
-            notebooks=_records(store.notebooks(chosen)),
+            notebooks=records(store.notebooks(chosen)),
             verdicts=verdicts.frame,
             seal=store.seals(chosen).get(chosen),
             notes=(*_left_out(len(store.altered(chosen))), *verdicts.notes),
@@ -123,7 +124,7 @@ class Evidence:
     @classmethod
     def of(cls, run_id: str, samples: pd.DataFrame, cells: pd.DataFrame, **rest: Any) -> Self:
         """Evidence from data frames in memory."""
-        superseded = {(row["cell_id"], int(row["replaces"])) for row in _records(cells) if not pd.isna(row["replaces"])}
+        superseded = {(row["cell_id"], int(row["replaces"])) for row in records(cells) if not pd.isna(row["replaces"])}
         others, cached = other_bytes(cells), _not_cold(cells)
         cells = _judged(cells, superseded | others, cached)
         cells["startup_ms"] = derived("startup_ms", cells, samples, stored_audio(Path()))
@@ -224,23 +225,8 @@ def matching(frame: pd.DataFrame, filters: Mapping[str, Any]) -> pd.DataFrame:
     return frame
 
 
-USUAL: Mapping[str, Any] = {
-    "recipe": "",
-    "environment": "",
-    "arrivals": "",
-    "engine_settings": {},
-    "graph_level": "all",
-}
-"""Default levels of factors that a filter does not name."""
-
-
 SPEECH_CACHES = ("audio_cache_mb", "primer_cache")
 """Engine settings that cache speech, whole or its first segment, for the next call with the same text."""
-
-
-def chosen(frame: pd.DataFrame, filters: Mapping[str, Any]) -> pd.DataFrame:
-    """Rows that match the filters, with every factor that the filters do not name at its default."""
-    return matching(frame, {**USUAL, **filters})
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
@@ -290,7 +276,7 @@ def other_bytes(cells: pd.DataFrame) -> set[tuple[str, int]]:
     """(cell id, block) of the blocks of a run that must not be pooled with those before them: see `same_bytes`."""
     seen = SameBytes()
     others = set()
-    for row in _records(cells.sort_values("started_at", kind="stable")):
+    for row in records(cells.sort_values("started_at", kind="stable")):
         identity = BlockIdentity.from_dict(row["identity"]) if row["identity"] else None
         cell = Cell.from_dict(row["configuration"])
         if row["samples"] and seen.take(cell, parts_of(identity, row["model_sha256"])):
@@ -300,7 +286,7 @@ def other_bytes(cells: pd.DataFrame) -> set[tuple[str, int]]:
 
 def _not_cold(cells: pd.DataFrame) -> set[tuple[str, int]]:
     """(cell id, block) of the blocks that were to be cold, and whose files were in the page cache."""
-    rows = _records(cells[cells["state"] == "cold"])
+    rows = records(cells[cells["state"] == "cold"])
     return {(row["cell_id"], int(row["block"])) for row in rows if stayed_cached(row["cold"] or {})}
 
 
@@ -314,10 +300,6 @@ def _judged(frame: pd.DataFrame, superseded: set[tuple[str, int]], cached: set[t
     gate = frame["gate"].mask(frame["reference"].astype(bool) & unjudged, GATE_OF_REFERENCE)
     ranked = gate.where(counts & gate.isin(["equivalent", "close"]), "")
     several = frame["model"].nunique() > 1
-    labels = [cell_label(row) + (f", {row['model']}" if several else "") for row in _records(frame)]
+    labels = [cell_label(row) + (f", {row['model']}" if several else "") for row in records(frame)]
     recipes = [recipe_of(str(name)) for name in frame["model"]]
     return frame.assign(superseded=replaced, counts=counts, gate=gate, ranked=ranked, label=labels, recipe=recipes)
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]

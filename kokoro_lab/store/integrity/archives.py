@@ -26,7 +26,7 @@ from kokoro_lab.files.reading import decoding, read_bytes
 from kokoro_lab.measure.records.cell import Cell
 from kokoro_lab.store.integrity.json_shapes import decode
 from kokoro_lab.store.integrity.row_checks import checked_rows
-from kokoro_lab.store.integrity.seals import altered_blocks, missing_links, run_seals
+from kokoro_lab.store.integrity.seals import Key, Originals, RowKey, altered_blocks, missing_links, run_seals
 from kokoro_lab.store.integrity.verdict_states import CHANGED, EDITED, verdict_states
 from kokoro_lab.store.schema import SCHEMA_VERSION, TABLES, TableSchema
 
@@ -59,6 +59,15 @@ class Archive:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     """The folder's manifest; empty where it has none."""
     manifest_sha256: str = ""
+    originals: Originals = field(default_factory=dict)
+    """Rows whose texts were changed for this copy, with the digests that they had before."""
+    uncovered: frozenset[Key] = frozenset()
+    """Blocks that no digest covers: an earlier version changed texts of theirs, and kept no digest of the rows."""
+
+    @property
+    def gaps(self) -> dict[str, list[int]]:
+        """Run -> the links of its chain whose blocks were lost before it was exported."""
+        return missing_links(self.tables["cells"])
 
 
 def read_folder(folder: Path) -> dict[str, pa.Table]:
@@ -74,8 +83,8 @@ def read_folder(folder: Path) -> dict[str, pa.Table]:
 def read_archive(folder: Path, *, whole: bool = True) -> Archive:
     """Read and check a folder of exported tables; what it raises is that of `read_folder`.
 
-    Without `whole`, runs may lack blocks, as the manifest says, and so may blocks their digests: those that it lists as
-    changed for this copy.
+    Runs may lack as many blocks as the manifest says. Without `whole`, rows may differ from what was stored: those that
+    it lists as changed for this copy.
     """
     data = _manifest_bytes(folder)
     manifest = {} if data is None else _manifest(data, folder / MANIFEST)
@@ -91,8 +100,10 @@ def read_archive(folder: Path, *, whole: bool = True) -> Archive:
             f"folder {folder} has no table {' and no table '.join(missing)}; give a folder of exported tables"
         )
     _check_together(folder, tables)
-    _check_seals(folder, tables, manifest, whole=whole)
-    return Archive(tables, manifest, "" if data is None else hashlib.sha256(data).hexdigest())
+    originals, uncovered = ({}, frozenset()) if whole else _changed(manifest, folder / MANIFEST)
+    archive = Archive(tables, manifest, "" if data is None else hashlib.sha256(data).hexdigest(), originals, uncovered)
+    _check_seals(folder, archive)
+    return archive
 
 
 def _manifest_bytes(folder: Path) -> bytes | None:
@@ -127,6 +138,21 @@ def _manifest(data: bytes, path: Path) -> dict[str, Any]:
         if not isinstance(entry.get("rows", 0), int):
             raise InputError(f"{what} has no number of rows of {entry['file']}; {EXPORT_AGAIN}")
     return dict(document)
+
+
+def _changed(manifest: Mapping[str, Any], path: Path) -> tuple[dict[RowKey, str], frozenset[Key]]:
+    """The rows that were changed for this copy, with the digests that they had, and the blocks without any."""
+    with decoding(f"manifest {path}", advice=EXPORT_AGAIN):
+        originals = {
+            (str(run_id), str(cell_id), int(block), None if repeat is None else int(repeat)): digest
+            for run_id, cell_id, block, repeat, digest in manifest.get("originals") or ()
+        }
+        uncovered = {
+            (str(run_id), str(cell_id), int(block)) for run_id, cell_id, block in manifest.get("changed") or ()
+        }
+    if not all(isinstance(digest, str) and SUM.fullmatch(digest) for digest in originals.values()):
+        raise InputError(f"manifest {path} lists a changed row without its SHA-256; {EXPORT_AGAIN}")
+    return originals, frozenset(uncovered)
 
 
 def _own_file(path: Path) -> Path:
@@ -275,27 +301,34 @@ def _check_together(folder: Path, tables: Mapping[str, pa.Table]) -> None:
     _check_cells(folder, cells)
 
 
-def _check_seals(folder: Path, tables: Mapping[str, pa.Table], manifest: Mapping[str, Any], *, whole: bool) -> None:
-    """Every block is what was stored, no run lacks one, and every verdict follows from its blocks."""
-    cells, samples, heads = tables["cells"], tables["samples"], manifest.get("seals")
-    listed = manifest.get("changed")
-    changed = (
-        {tuple(key) for key in listed if isinstance(key, list)} if isinstance(listed, list) and not whole else set()
-    )
-    for key, problem in altered_blocks(cells, samples).items():
-        if key not in changed:
+def _check_seals(folder: Path, archive: Archive) -> None:
+    """Every block is what was stored, no run lacks one unsaid, and every verdict follows from its blocks."""
+    tables, heads = archive.tables, archive.manifest.get("seals")
+    cells, samples, heads = tables["cells"], tables["samples"], heads if isinstance(heads, dict) else {}
+    for key, problem in altered_blocks(cells, samples, archive.originals).items():
+        if key not in archive.uncovered:
             raise StoreError(f"{folder} has block {_block(key)}, and {problem}; {EXPORT_AGAIN}")
-    for run_id, links in missing_links(cells).items() if whole else ():
-        raise StoreError(f"{folder} lacks the block that was stored as link {links[0]} of run {run_id}; {EXPORT_AGAIN}")
     seals = run_seals(cells)
-    for run_id, head in heads.items() if isinstance(heads, dict) else ():
+    for run_id, head in heads.items():
         if run_id not in seals or not isinstance(head, dict) or head.get("head") != seals[run_id].head:
             raise StoreError(f"{folder} has another chain of run {run_id!r} than its manifest says; {EXPORT_AGAIN}")
+    for run_id, links in archive.gaps.items():
+        if heads.get(run_id, {}).get("missing") != len(links):
+            raise StoreError(
+                f"{folder} lacks the block that was stored as link {links[0]} of run {run_id}; {EXPORT_AGAIN}"
+            )
+    _check_verdicts(folder, archive)
+
+
+def _check_verdicts(folder: Path, archive: Archive) -> None:
+    """Every verdict is what was stored, and follows from its blocks."""
+    tables = archive.tables
     verdicts = tables.get("verdicts")
     if verdicts is None:
         return
-    for row, state in zip(verdicts.to_pylist(), verdict_states(verdicts, cells, samples), strict=True):
-        if state == EDITED or (state == CHANGED and not changed):
+    states = verdict_states(verdicts, tables["cells"], tables["samples"], archive.originals)
+    for row, state in zip(verdicts.to_pylist(), states, strict=True):
+        if state == EDITED or (state == CHANGED and not archive.uncovered):
             what = "was changed after it was stored" if state == EDITED else "does not follow from its blocks"
             raise StoreError(
                 f"{folder} has a verdict on cell {row['candidate_cell']} in run {row['run_id']} that {what}; "

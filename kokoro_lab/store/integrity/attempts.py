@@ -19,7 +19,7 @@ from kokoro_lab.measure.statistics.verdicts import counterparts
 from kokoro_lab.store.store import Store
 from kokoro_lab.store.store_reader import StoreReader
 
-__all__ = ["Pair", "keep_attempts", "number_attempts", "stored_attempts"]
+__all__ = ["Pair", "attempts_in", "keep_attempts", "number_attempts", "stored_attempts"]
 
 Pair = tuple[str, str]
 """The ids of a base and of a candidate cell."""
@@ -80,8 +80,13 @@ def keep_attempts(store: Store, run_id: str) -> None:
 
 def stored_attempts(store: StoreReader, run_id: str) -> dict[Pair, int]:
     """The attempt that was written down for each pair of a run; the last, where it was measured twice."""
+    return attempts_in(store.rows("attempts", run_id=run_id).to_pylist())
+
+
+def attempts_in(rows: Iterable[Mapping[str, Any]]) -> dict[Pair, int]:
+    """The attempt of each pair by these rows of table `attempts`, of one run; the last, where there are several."""
     numbers: dict[Pair, int] = {}
-    for row in store.rows("attempts", run_id=run_id).to_pylist():
+    for row in rows:
         pair = (row["base_cell"], row["candidate_cell"])
         numbers[pair] = max(numbers.get(pair, 1), row["attempt"])
     return numbers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from kokoro_lab.store.store import Store
 
 __all__ = ["import_folder"]
 
+LOGGER = logging.getLogger(__name__)
+
 
 def import_folder(store: Store, folder: Path) -> dict[str, int]:
     """Add the tables of a folder to the store: table -> rows added. Nothing is added unless all of it can be.
 
     Every block gets an `origin`: the folder, the SHA-256 of its manifest, when it was exported and imported, and by
-    which versions. A run with an origin is never the newest run by itself.
+    which versions, and which blocks it had lost. A run with an origin is never the newest run by itself.
 
     Raises:
         InputError: there is no manifest, or something in the folder is wrong.
@@ -34,7 +37,11 @@ def import_folder(store: Store, folder: Path) -> dict[str, int]:
         "imported_by": __version__,
         "exported_at": _text(archive.manifest.get("exported_at")),
         "exported_by": _text(archive.manifest.get("kokoro_lab")),
+        **({"missing": archive.gaps} if archive.gaps else {}),
     }
+    for run_id, links in archive.gaps.items():
+        lost = f"1 block of run {run_id!r} was" if len(links) == 1 else f"{len(links)} blocks of run {run_id!r} were"
+        LOGGER.warning(f"{lost} lost before the run was exported; the rest is imported")
     return store.merge(archive.tables, origin=origin)
 
 

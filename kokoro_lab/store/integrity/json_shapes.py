@@ -149,7 +149,7 @@ SHAPES: Mapping[tuple[str, str], tuple[Shape, str]] = {
     ("cells", "foreign_modules"): (_array(_text), "a list of texts"),
     ("cells", "durations"): (_array(_count), "a list of counts"),
     ("cells", "gate_reasons"): (_array(_text), "a list of texts"),
-    ("cells", "origin"): (_object(), "the origin of a block"),
+    ("cells", "origin"): (_members({}, {"missing": _object(_array(_count))}), "the origin of a block"),
     ("cells", "identity"): (_members(dict.fromkeys(PARTS, _text), {}), "the identity of a block"),
     ("machines", "facts"): (_object(), "an object of facts"),
     ("machines", "software"): (_object(), "an object of facts"),

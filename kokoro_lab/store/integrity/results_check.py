@@ -1,22 +1,16 @@
 """`results check`: read everything in the results folder, and say what is unreadable, lost or left over.
 
 CHECKS lists what is looked at in the folder, ROW_CHECKS what may be wrong with a row; a new kind of damage is a new
-function in one of them. A repair never deletes what was measured: it moves it to results/quarantine/<time>/. It removes
-only what a killed process left half-made.
+function in one of them. A repair removes only what a killed process left half-made (see `examination`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import fcntl
-import json
 import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,91 +22,25 @@ from kokoro_lab.audio.saved import read_saved
 from kokoro_lab.errors import BusyError, InputError, KokoroLabError, StoreError
 from kokoro_lab.files.documents import read_json
 from kokoro_lab.files.reading import reason
-from kokoro_lab.files.writing import make_folder, write_text
 from kokoro_lab.measure.machine.lock import exclusive_measurement
+from kokoro_lab.store.integrity.examination import (
+    Check,
+    Examination,
+    Finding,
+    RowCheck,
+    row_keys,
+    told,
+)
 from kokoro_lab.store.integrity.row_checks import checked_rows
-from kokoro_lab.store.integrity.seals import UNCHAINED, altered_blocks, broken_links, missing_links, run_seals
-from kokoro_lab.store.integrity.verdict_states import CHANGED, EDITED, verdict_states
+from kokoro_lab.store.integrity.seal_checks import altered, chains, verdicts
 from kokoro_lab.store.layout import Results
 from kokoro_lab.store.schema import TABLES
-from kokoro_lab.store.store import Store
-from kokoro_lab.store.table import Table
 
-__all__ = ["CHECKS", "ROW_CHECKS", "Finding", "check_results", "unverified_blocks"]
+__all__ = ["CHECKS", "ROW_CHECKS", "check_results"]
 
 OLD_S = 3600.0
 """Age of a temporary file without a lock from which on nobody is writing it."""
 MOST_NOTEBOOK_BYTES = 256 << 20
-GAPS = "gaps.json"
-"""In a repair's folder: run -> links of its chain whose blocks were missing, and that nobody will bring back."""
-MOST_GAPS_BYTES = 64 << 20
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong."""
-
-    where: str
-    """A file, a folder or a table, relative to the results folder."""
-    problem: str
-    repaired: str = ""
-    """What was done about it; empty when nothing was."""
-
-
-@dataclass(frozen=True)
-class Examination:
-    """The folder that is examined, and where a repair puts what it takes out."""
-
-    results: Results
-    repair: bool
-
-    @cached_property
-    def store(self) -> Store:
-        """The tables."""
-        return Store(self.results.tables)
-
-    @cached_property
-    def quarantine(self) -> Path:
-        """A new folder for this repair; created when it is first asked for."""
-        at = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
-        folder, number = self.results.inside(self.results.quarantine) / at, 1
-        while folder.exists():
-            number += 1
-            folder = self.results.quarantine / f"{at}-{number}"
-        return make_folder(folder)
-
-    @cached_property
-    def altered(self) -> Mapping[tuple[str, str, int], str]:
-        """The blocks that are not what was stored, by their keys; of the rows that can be read."""
-        try:
-            cells, samples = (self.table(name).read() for name in ("cells", "samples"))
-        except StoreError:
-            return {}  # told by the check of the table's files
-        found = altered_blocks(cells, samples)
-        chained = set(broken_links(cells, _taken_out(self.results)))
-        return {
-            **dict.fromkeys(chained, UNCHAINED),
-            **{key: words for key, words in found.items() if words != UNCHAINED},
-        }
-
-    def table(self, name: str) -> Table:
-        """One table of the store."""
-        return Table(self.results.tables / name, TABLES[name])
-
-    def named(self, path: Path) -> str:
-        """A path as findings name it."""
-        return path.relative_to(self.results.root).as_posix()
-
-    def move_out(self, path: Path) -> str:
-        """Move a file or folder into the quarantine; returns what was done, in words."""
-        target = self.quarantine / path.relative_to(self.results.root)
-        make_folder(target.parent)
-        path.rename(target)
-        return f"moved to {self.named(target)}"
-
-
-Check = Callable[[Examination], Iterator[Finding]]
-RowCheck = Callable[[str, pa.Table, Examination], Mapping[int, str]]
 
 
 def check_results(results: Results, *, repair: bool = False) -> list[Finding]:
@@ -182,11 +110,7 @@ def rows(examination: Examination) -> Iterator[Finding]:
             continue
         if raw is None or not wrong:
             continue
-        repaired = _take_out(examination, table, raw, wrong) if examination.repair else ""
-        for problem, count in Counter(wrong.values()).items():
-            first = min(place for place, words in wrong.items() if words == problem)
-            words = f"{count} {'row' if count == 1 else 'rows'}: {problem} (the first is {_key(name, raw, first)})"
-            yield Finding(examination.named(table.folder), words, repaired)
+        yield from told(examination, table, raw, wrong)
 
 
 def _wrong_rows(name: str, raw: pa.Table, examination: Examination) -> dict[int, str]:
@@ -207,7 +131,7 @@ def twice(name: str, raw: pa.Table, examination: Examination) -> Mapping[int, st
     """Every row after the first with the same key."""
     seen: set[tuple[Any, ...]] = set()
     wrong = {}
-    for place, key in enumerate(_keys(name, raw, *(("repeat",) if name == "samples" else ()))):
+    for place, key in enumerate(row_keys(name, raw, *(("repeat",) if name == "samples" else ()))):
         if key in seen:
             wrong[place] = "stored twice"
         seen.add(key)
@@ -219,137 +143,8 @@ def unmarked(name: str, raw: pa.Table, examination: Examination) -> Mapping[int,
     if name != "samples":
         return {}
     cells = examination.table("cells").raw()
-    marks = set() if cells is None else set(_keys("cells", cells))
-    return {place: "its block was never finished" for place, key in enumerate(_keys(name, raw)) if key not in marks}
-
-
-def _keys(name: str, raw: pa.Table, *more: str) -> Iterator[tuple[Any, ...]]:
-    columns = (raw[column] for column in (*TABLES[name].key, *more))
-    return zip(*(column.cast(_exact(column.type)).to_pylist() for column in columns), strict=True)
-
-
-def _bytes(value: Any) -> Any:
-    return value.encode() if isinstance(value, str) else value
-
-
-def _exact(kind: pa.DataType) -> pa.DataType:
-    """Texts as bytes: those of a damaged row may not be texts."""
-    return pa.binary() if pa.types.is_string(kind) else kind
-
-
-def _key(name: str, raw: pa.Table, place: int) -> str:
-    values = next(iter(_keys(name, raw.slice(place, 1))))
-    shown = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values]
-    return ", ".join(f"{column} {str(value)[:80]!r}" for column, value in zip(TABLES[name].key, shown, strict=True))
-
-
-def _take_out(examination: Examination, table: Table, raw: pa.Table, wrong: Mapping[int, str]) -> str:
-    """Write rows to the quarantine as they are, with what is wrong with each, then take them out of the table."""
-    name = table.schema.name
-    places = sorted(wrong)
-    taken = raw.take(places)
-    exact = [taken[column].cast(_exact(taken[column].type)) for column in taken.column_names]
-    parquet.write_table(
-        pa.Table.from_arrays(exact, names=taken.column_names), examination.quarantine / f"{name}.parquet"
-    )
-    lines = [json.dumps({"row": _key(name, raw, place), "problem": wrong[place]}) + "\n" for place in places]
-    write_text(examination.quarantine / f"{name}.jsonl", "".join(lines))
-    kept = pa.array([at for at in range(raw.num_rows) if at not in wrong], pa.int64())
-    table.overwrite(raw.take(kept), note={"repaired": str(len(wrong))})
-    return f"moved to {examination.named(examination.quarantine)}/{name}.parquet"
-
-
-def altered(name: str, raw: pa.Table, examination: Examination) -> Mapping[int, str]:
-    """Rows of blocks whose seal does not hold; readers leave them out."""
-    if name not in ("samples", "cells") or not examination.altered:
-        return {}
-    wrong = {tuple(map(_bytes, key)): words for key, words in examination.altered.items()}
-    return {place: wrong[key] for place, key in enumerate(_keys(name, raw)) if key in wrong}
-
-
-def chains(examination: Examination) -> Iterator[Finding]:
-    """Blocks that are missing from the chain of their run. A repair writes down that they are lost."""
-    try:
-        cells = examination.table("cells").read()
-    except StoreError:
-        return  # told by the checks before
-    known = {**_taken_out(examination.results), **dict.fromkeys(_noted_gaps(examination.results), "")}
-    gaps = {
-        run_id: [link for link in links if (run_id, link) not in known]
-        for run_id, links in missing_links(cells).items()
-    }
-    gaps = {run_id: links for run_id, links in gaps.items() if links}
-    repaired = ""
-    if gaps and examination.repair:
-        path = examination.quarantine / GAPS
-        write_text(path, json.dumps(gaps) + "\n")
-        repaired = f"noted in {examination.named(path)}; the blocks are lost"
-    for run_id, links in gaps.items():
-        blocks = "1 block is" if len(links) == 1 else f"{len(links)} blocks are"
-        words = f"{blocks} missing from the chain of run {run_id!r} (the first was stored as link {links[0]})"
-        yield Finding(examination.named(examination.table("cells").folder), words, repaired)
-
-
-def verdicts(examination: Examination) -> Iterator[Finding]:
-    """Verdicts that were changed, or whose blocks were, after they were stored. A repair takes them out."""
-    store, table = examination.store, examination.table("verdicts")
-    try:
-        rows = table.read()
-        states = verdict_states(rows, store.rows("cells"), store.rows("samples"))
-    except StoreError:
-        return  # told by the checks before
-    keyed = zip(_keys("verdicts", rows), states, strict=True)
-    wrong = {key: WRONG_VERDICTS[state] for key, state in keyed if state in WRONG_VERDICTS}
-    raw = table.raw()
-    if not wrong or raw is None:
-        return
-    places = {place: wrong[key] for place, key in enumerate(_keys("verdicts", raw)) if key in wrong}
-    repaired = _take_out(examination, table, raw, places) if examination.repair else ""
-    for problem, count in Counter(places.values()).items():
-        first = min(place for place, words in places.items() if words == problem)
-        words = f"{count} {'row' if count == 1 else 'rows'}: {problem} (the first is {_key('verdicts', raw, first)})"
-        yield Finding(examination.named(table.folder), words, repaired)
-
-
-WRONG_VERDICTS: Mapping[str, str] = {
-    EDITED: "its values were changed after it was stored",
-    CHANGED: "blocks that it was drawn from were changed, removed or inserted since",
-}
-
-
-def unverified_blocks(results: Results) -> int:
-    """Blocks that were stored before blocks had seals: nothing can be said about them."""
-    try:
-        cells = Table(results.tables / "cells", TABLES["cells"]).read()
-    except StoreError:
-        return 0  # told by the check of the table's files
-    return sum(seal.unverified for seal in run_seals(cells).values())
-
-
-def _taken_out(results: Results) -> dict[tuple[str, int], str]:
-    """(run, link) -> chain of the blocks that earlier repairs moved into the quarantine."""
-    chains: dict[tuple[str, int], str] = {}
-    for path in sorted(results.quarantine.glob("*/cells.parquet")):
-        with contextlib.suppress(OSError, pa.ArrowException, UnicodeDecodeError):
-            rows = parquet.read_table(path)
-            if not {"link", "chain"} <= set(rows.column_names):
-                continue
-            columns = (rows[name].to_pylist() for name in ("run_id", "link", "chain"))
-            for run_id, link, chain in zip(*columns, strict=True):
-                if run_id is not None and link is not None and chain is not None:
-                    chains[run_id.decode(), link] = chain.decode()
-    return chains
-
-
-def _noted_gaps(results: Results) -> set[tuple[str, int]]:
-    """(run, link) of the blocks that earlier repairs found missing."""
-    known: set[tuple[str, int]] = set()
-    for path in sorted(results.quarantine.glob(f"*/{GAPS}")):
-        with contextlib.suppress(KokoroLabError):
-            document = read_json(path, what="list of missing blocks", most=MOST_GAPS_BYTES)
-            for run_id, links in document.items() if isinstance(document, dict) else ():
-                known |= {(run_id, link) for link in links if isinstance(link, int)}
-    return known
+    marks = set() if cells is None else set(row_keys("cells", cells))
+    return {place: "its block was never finished" for place, key in enumerate(row_keys(name, raw)) if key not in marks}
 
 
 def lost_audio(examination: Examination) -> Iterator[Finding]:
@@ -420,4 +215,4 @@ CHECKS: tuple[Check, ...] = (table_files, rows, chains, verdicts, lost_audio, ru
 """In the order in which they run: a table must have its files before its rows are read."""
 
 ROW_CHECKS: tuple[RowCheck, ...] = (unreadable, twice, altered, unmarked)
-"""Each gives the numbers of the rows of a table, as they were written, that are wrong, with what is wrong with them."""
+"""Of several that find the same row wrong, the first is told."""

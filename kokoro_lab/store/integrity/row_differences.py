@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kokoro_lab.store.integrity.seals import SEAL, digests
+from kokoro_lab.store.integrity.seals import SEAL, block_keys, digests
 from kokoro_lab.store.schema import TABLES
 
 __all__ = ["Difference", "first_difference"]
@@ -48,12 +48,11 @@ def first_difference(here: Mapping[str, pa.Table], there: Mapping[str, pa.Table]
 def _differing_blocks(here: Mapping[str, pa.Table], there: Mapping[str, pa.Table]) -> set[Any]:
     """The blocks that both sides have, with other digests; all others need no look at their rows."""
     sides = [
-        dict(zip((_key("cells", row) for row in _key_rows(side)), digests(side["cells"], side["samples"]), strict=True))
+        dict(zip(block_keys(side["cells"]), digests(side["cells"], side["samples"]), strict=True))
         for side in (here, there)
     ]
     seals = [
-        dict(zip((_key("cells", row) for row in _key_rows(side)), side["cells"]["chain"].to_pylist(), strict=True))
-        for side in (here, there)
+        dict(zip(block_keys(side["cells"]), side["cells"]["chain"].to_pylist(), strict=True)) for side in (here, there)
     ]
     return {
         key
@@ -62,16 +61,10 @@ def _differing_blocks(here: Mapping[str, pa.Table], there: Mapping[str, pa.Table
     }
 
 
-def _key_rows(side: Mapping[str, pa.Table]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = side["cells"].select(TABLES["cells"].key).to_pylist()
-    return rows
-
-
 def _rows(name: str, rows: pa.Table, blocks: set[Any]) -> dict[Any, dict[str, Any]]:
     """The rows of a table by key; of blocks, only of these."""
     if name in ("cells", "samples"):
-        keys = zip(*(rows[column].to_pylist() for column in TABLES["cells"].key), strict=True)
-        rows = rows.filter(pa.array([key in blocks for key in keys], pa.bool_()))
+        rows = rows.filter(pa.array([key in blocks for key in block_keys(rows)], pa.bool_()))
     return {_key(name, row): row for row in rows.to_pylist()}
 
 

@@ -24,20 +24,27 @@ from typing import Any
 
 import pyarrow as pa
 
+from kokoro_lab.store.schema import TABLES
+
 __all__ = [
     "ALTERED",
     "SEAL",
+    "SINCE",
     "START",
     "UNCHAINED",
     "UNSEALED",
     "ChainHead",
     "Key",
+    "Originals",
+    "RowKey",
     "RunSeal",
     "altered_blocks",
+    "block_keys",
     "broken_links",
     "digests",
     "evidence",
     "missing_links",
+    "row_digests",
     "row_seal",
     "run_seals",
     "sealed",
@@ -49,8 +56,7 @@ LEFT_OUT = frozenset({*SEAL, "origin", "schema_version"})
 """Columns of a block that its digest does not cover: the seal itself, and what an import or a later version writes."""
 
 SINCE = 4
-"""Schema version from which on every block is sealed."""
-KEY = ("run_id", "cell_id", "block")
+"""Schema version from which on every block and every verdict is sealed."""
 AT_ONCE = 20_000  # rows in Python's memory; a slice of all columns is then some 20 MB
 
 ALTERED = "its values were changed after it was stored, and which of them cannot be known"
@@ -58,6 +64,10 @@ UNSEALED = "its seal was removed after it was stored"
 UNCHAINED = "it does not follow the block before it: a block was replaced or inserted here"
 
 Key = tuple[str, str, int]
+RowKey = tuple[str, str, int, int | None]
+"""A block and one of its repeats; None: its row in `cells`."""
+Originals = Mapping[RowKey, str]
+"""Rows that were changed on purpose -> the digests that they had before: a copy without names of users has some."""
 
 
 @dataclass(frozen=True)
@@ -87,31 +97,41 @@ class RunSeal:
     missing: int = 0
     """Links of the chain without a block."""
     unverified: int = 0
-    """Blocks that were stored before blocks had seals."""
+    """Blocks without a seal: they were stored before blocks had one. Documents have had this name since then."""
 
     @property
     def words(self) -> str:
         """The seal in one sentence."""
         parts = [f"{_count(self.blocks, 'sealed block')}, chain head {self.head}"] if self.blocks else []
         parts += [f"{_count(self.missing, 'block')} missing from the chain"] if self.missing else []
-        parts += [f"{_count(self.unverified, 'block')} unverified (stored before blocks had seals)"] * bool(
+        parts += [f"{_count(self.unverified, 'unsealed block')} (stored before blocks had seals)"] * bool(
             self.unverified
         )
         return "; ".join(parts) or "no blocks"
 
 
-def digests(cells: pa.Table, samples: pa.Table) -> list[str]:
+def row_digests(rows: pa.Table) -> dict[RowKey, str]:
+    """SHA-256 of the values of each row of `cells` or of `samples`, by its key."""
+    return {key: line.hex() for key, line in zip(_row_keys(rows), _lines(rows), strict=True)}
+
+
+def digests(cells: pa.Table, samples: pa.Table, originals: Originals | None = None) -> list[str]:
     """SHA-256 of each block, in the order of `cells`; `samples` has the rows of these blocks, and maybe others.
 
-    Both have the columns of the current schema. A row that is stored twice counts once.
+    Both have the columns of the current schema. A row that is stored twice counts once. A row of `originals` counts as
+    it was.
     """
-    repeats: dict[Key, list[tuple[int, bytes]]] = {key: [] for key in _keys(cells)}
-    for key, repeat, line in zip(_keys(samples), samples["repeat"].to_pylist(), _lines(samples), strict=True):
+    known = {key: bytes.fromhex(digest) for key, digest in (originals or {}).items()}
+    repeats: dict[Key, list[tuple[int, bytes]]] = {key: [] for key in block_keys(cells)}
+    for (*block, repeat), line in zip(_row_keys(samples), _lines(samples), strict=True):
+        key = (block[0], block[1], block[2])
         if key in repeats:
-            repeats[key].append((repeat, line))
+            repeats[key].append((repeat or 0, known.get((*key, repeat), line)))
     return [
-        hashlib.sha256(line + b"".join(repeat for _, repeat in sorted(set(repeats[key])))).hexdigest()
-        for key, line in zip(_keys(cells), _lines(cells), strict=True)
+        hashlib.sha256(
+            known.get((*key, None), line) + b"".join(repeat for _, repeat in sorted(set(repeats[key])))
+        ).hexdigest()
+        for key, line in zip(block_keys(cells), _lines(cells), strict=True)
     ]
 
 
@@ -127,11 +147,11 @@ def sealed(cells: pa.Table, samples: pa.Table, head: ChainHead) -> tuple[pa.Tabl
     return cells, head
 
 
-def altered_blocks(cells: pa.Table, samples: pa.Table) -> dict[Key, str]:
+def altered_blocks(cells: pa.Table, samples: pa.Table, originals: Originals | None = None) -> dict[Key, str]:
     """The blocks that are not what was stored, each with what is wrong; blocks from before seals are not among them."""
     wrong: dict[Key, str] = {}
-    rows = zip(_keys(cells), cells["digest"].to_pylist(), cells["schema_version"].to_pylist(), strict=True)
-    for (key, digest, version), recomputed in zip(rows, digests(cells, samples), strict=True):
+    rows = zip(block_keys(cells), cells["digest"].to_pylist(), cells["schema_version"].to_pylist(), strict=True)
+    for (key, digest, version), recomputed in zip(rows, digests(cells, samples, originals), strict=True):
         if digest is None and version >= SINCE:
             wrong[key] = UNSEALED
         elif digest is not None and digest != recomputed:
@@ -220,13 +240,20 @@ def sealed_verdicts(verdicts: pa.Table) -> pa.Table:
 
 def _links(cells: pa.Table) -> Iterable[tuple[Key, int, str, str]]:
     columns = (cells[name].to_pylist() for name in SEAL)
-    for key, link, digest, chain in zip(_keys(cells), *columns, strict=True):
+    for key, link, digest, chain in zip(block_keys(cells), *columns, strict=True):
         if link is not None and digest is not None and chain is not None:
             yield key, link, digest, chain
 
 
-def _keys(rows: pa.Table) -> list[Key]:
-    return list(zip(*(rows[name].to_pylist() for name in KEY), strict=True))
+def block_keys(rows: pa.Table) -> list[Key]:
+    """The block of each row of `cells` or of `samples`."""
+    return list(zip(*(rows[name].to_pylist() for name in TABLES["cells"].key), strict=True))
+
+
+def _row_keys(rows: pa.Table) -> list[RowKey]:
+    blocks = block_keys(rows)
+    repeats = rows["repeat"].to_pylist() if "repeat" in rows.column_names else [None] * len(blocks)
+    return [(*block, repeat) for block, repeat in zip(blocks, repeats, strict=True)]
 
 
 def _lines(rows: pa.Table) -> Iterable[bytes]:

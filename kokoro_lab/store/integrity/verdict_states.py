@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from kokoro_lab.store.integrity.seals import Key, digests, evidence, row_seal
+from kokoro_lab.store.integrity.seals import SINCE, Key, Originals, block_keys, digests, evidence, row_seal
 
 __all__ = ["CHANGED", "EDITED", "OUTDATED", "VerdictState", "basis_of", "verdict_states"]
 
-VerdictState = Literal["current", "unverified", "edited", "blocks changed", "outdated"]
+VerdictState = Literal["current", "unsealed", "edited", "blocks changed", "outdated"]
 EDITED: VerdictState = "edited"
 """The verdict itself was changed after it was stored."""
 CHANGED: VerdictState = "blocks changed"
@@ -26,7 +26,6 @@ OUTDATED: VerdictState = "outdated"
 """Its cells have more blocks by now: their run was continued and not judged again."""
 
 BASIS = ("cells", "links", "evidence")
-SINCE = 4  # schema version from which on every verdict has a seal
 
 Blocks = Mapping[Key, tuple[str, int | None]]
 """Block -> its digest as its rows are now, and its link."""
@@ -43,16 +42,22 @@ def basis_of(run_id: str, cells: Collection[str], rows: pa.Table, samples: pa.Ta
     return {"cells": sorted(cells), "links": length, "evidence": evidence(here)}
 
 
-def verdict_states(verdicts: pa.Table, cells: pa.Table, samples: pa.Table) -> list[VerdictState]:
-    """The state of each verdict, in order, by the rows of the blocks of their runs."""
+def verdict_states(
+    verdicts: pa.Table, cells: pa.Table, samples: pa.Table, originals: Originals | None = None
+) -> list[VerdictState]:
+    """The state of each verdict, in order, by the rows of the blocks of their runs; `originals` as in `digests`.
+
+    A verdict without a seal is `unsealed` where its run is from before seals; in a run with sealed blocks it is edited.
+    """
     if not verdicts.num_rows:
         return []
-    blocks = _blocks(cells, samples)
+    blocks = _blocks(cells, samples, originals)
+    sealed_runs = {key[0] for key, (_, link) in blocks.items() if link is not None}
     known: dict[str, VerdictState] = {}
     states: list[VerdictState] = []
     for row in verdicts.to_pylist():
         details = json.loads(row["details"])
-        state = _state_of_row(row, details)
+        state = _state_of_row(row, details, sealed=row["run_id"] in sealed_runs)
         if state is None:
             basis = json.dumps([row["run_id"], *(details.get(name) for name in BASIS)])
             if basis not in known:
@@ -62,10 +67,10 @@ def verdict_states(verdicts: pa.Table, cells: pa.Table, samples: pa.Table) -> li
     return states
 
 
-def _state_of_row(row: Mapping[str, Any], details: Mapping[str, Any]) -> VerdictState | None:
+def _state_of_row(row: Mapping[str, Any], details: Mapping[str, Any], *, sealed: bool) -> VerdictState | None:
     """What a verdict's own values say; None for sound ones."""
     if details.get("seal") is None:
-        return EDITED if row["schema_version"] >= SINCE else "unverified"
+        return EDITED if sealed or row["schema_version"] >= SINCE else "unsealed"
     return None if details["seal"] == row_seal(row) else EDITED
 
 
@@ -84,6 +89,6 @@ def _of_cells(blocks: Blocks, run_id: str, wanted: set[str]) -> dict[tuple[str, 
     return {key[1:]: digest for key, (digest, _) in blocks.items() if key[0] == run_id and key[1] in wanted}
 
 
-def _blocks(cells: pa.Table, samples: pa.Table) -> Blocks:
-    keys = zip(*(cells[name].to_pylist() for name in ("run_id", "cell_id", "block")), strict=True)
-    return dict(zip(keys, zip(digests(cells, samples), cells["link"].to_pylist(), strict=True), strict=True))
+def _blocks(cells: pa.Table, samples: pa.Table, originals: Originals | None = None) -> Blocks:
+    found = zip(digests(cells, samples, originals), cells["link"].to_pylist(), strict=True)
+    return dict(zip(block_keys(cells), found, strict=True))

@@ -51,6 +51,7 @@ class InstructionRow:
     samples: int
     """Length of the speech of one call."""
     audio_sha256: str
+    """Of the speech of one call: a count of other audio is compared, and said to be one."""
     commit: str = ""
     dirty: bool = False
     measured_at: str = ""
@@ -80,7 +81,8 @@ class WitnessResult:
         count = f"{self.row.instructions:,.0f} instructions a call ({self.row.counter})"
         if self.baseline is None or self.gauge.value is None:
             return f"{count}; {self.gauge.reason}"
-        return f"{count}, {self.gauge.value:.4f} times the baseline of commit {self.baseline.commit[:7] or 'unknown'}"
+        words = f"{count}, {self.gauge.value:.4f} times the baseline of commit {self.baseline.commit[:7] or 'unknown'}"
+        return words if self.row.audio_sha256 == self.baseline.audio_sha256 else f"{words}, of other audio"
 
 
 def count_instructions(counter: CounterName) -> InstructionRow:

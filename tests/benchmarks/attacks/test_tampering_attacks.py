@@ -10,18 +10,18 @@ from kokoro_lab.benchmarks.attacks import tampering_attacks
 from kokoro_lab.benchmarks.attacks.tampering_attacks import CHECKS
 from kokoro_lab.benchmarks.self_test_parts import CheckSetup
 from kokoro_lab.store import Store
-from kokoro_lab.store.integrity import archives, results_check
+from kokoro_lab.store.integrity import archives, seal_checks
 from kokoro_lab.store.store_reader import StoreReader
 from kokoro_lab.sweeps import conclude, current_verdicts
 
 DEFENCES = {
     "tampered-times": [(StoreReader, "altered", lambda self, run_id=None: {})],
     "tampered-import": [
-        (archives, "altered_blocks", lambda cells, samples: {}),
-        (archives, "verdict_states", lambda verdicts, cells, samples: ["current"] * verdicts.num_rows),
+        (archives, "altered_blocks", lambda cells, samples, originals: {}),
+        (archives, "verdict_states", lambda verdicts, *_: ["current"] * verdicts.num_rows),
         (Store, "_refuse_differences", lambda self, given: None),
     ],
-    "deleted-block": [(current_verdicts, "STALE", {}), (results_check, "WRONG_VERDICTS", {})],
+    "deleted-block": [(current_verdicts, "STALE", {}), (seal_checks, "WRONG_VERDICTS", {})],
     "edited-verdict": [(current_verdicts, "STALE", {})],
     "rerun-until-faster": [(conclude, "number_attempts", lambda store, run_id, pairs: {})],
 }

@@ -15,6 +15,7 @@ from report_claims import CLAIM
 from kokoro_lab.measure.records.cell import RETRY_STRIDE, Block
 from kokoro_lab.reports.claims.claims import Claim, load_claims
 from kokoro_lab.reports.claims.resolution import Resolution, resolve, resolve_all
+from kokoro_lab.reports.page.claims_table import measured_words
 from kokoro_lab.reports.rows.evidence import Evidence
 
 Load = Callable[[Sequence[Block]], Evidence]
@@ -233,6 +234,11 @@ def test_a_hit_rate_is_that_of_the_engines_counters_in_blocks_that_agree(of_bloc
     assert counted(75).verdict == "inconclusive" and "1 block" in counted(75).reason
     assert counted(75, 30).verdict == "inconclusive", "blocks that disagree widen the interval"
     assert "counted by the engine" in counted(75, 75).reason
+    never = counted(0, 0)
+    assert never.verdict == "missed" and never.gap is None, "no finite factor leads from nothing to the target"
+    assert measured_words(never)[0].startswith("0")
+    two = counted(70, 80).measured
+    assert two is not None and two.center == pytest.approx(75)
 
 
 def test_no_gap_in_a_short_stream_is_bounded_not_none(of_blocks: Load) -> None:

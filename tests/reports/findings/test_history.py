@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 from report_blocks import MACHINE, SOFTWARE, block, cell, repeated, rows_of
 
+from kokoro_lab.cli import run
 from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.measure.records.cell import Block
 from kokoro_lab.reports.findings.change_history import FIGURES, HistoryChange
@@ -63,6 +65,16 @@ class Past:
                 blocks += repeated(of, ms * (1 + 0.002 * random.standard_normal(3)))
         started = [dataclasses.replace(made, started_at=f"2026-11-{day + 1:02d}T10:00:00+00:00") for made in blocks]
         self._tables.append(rows_of(record, started))
+
+    def join(self) -> None:
+        """Make the last two runs one."""
+        last, before = self._tables.pop(), self._tables.pop()
+        at = {name: rows.column_names.index("run_id") for name, rows in last.items()}
+        joined = {
+            name: rows.set_column(at[name], "run_id", pa.array([before[name]["run_id"][0].as_py()] * rows.num_rows))
+            for name, rows in last.items()
+        }
+        self._tables.append({name: pa.concat_tables([before[name], joined[name]]) for name in joined})
 
     def load(self) -> History:
         names = ("cells", "samples")
@@ -143,6 +155,25 @@ def test_other_software_of_one_commit_is_named_beside_it(past: Past) -> None:
             past.run(ratio, software=software)
     (change,) = changes(past.load())
     assert "aaaaaaa" in change.before and "111111" in change.before and "222222" in change.after
+
+
+def test_the_command_compares_cells_with_the_reference_of_their_own_notebook(
+    past: Past, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slower, twice = cell(threads=3, reference=True), cell(threads=4)
+    for commit in ("a", "a", "a", "b", "b", "b"):
+        past.run(2.0, commit * 40)
+        past.run(
+            2.0,
+            commit * 40,
+            notebook="threads",
+            blocks=[*repeated(slower, (300.0,) * 3), *repeated(twice, (600.0,) * 3)],
+        )
+        past.join()
+    found = past.load().found
+    monkeypatch.setenv("KOKORO_LAB_RESULTS", str(past.job.results))
+    assert run(["results", "history", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["series"] == found.series == 2 * len(FIGURES)
 
 
 def test_machines_are_never_compared_with_each_other(past: Past) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +29,7 @@ from kokoro_lab.reports.page.report_verification import MORE_SECTIONS, SECTIONS,
 from kokoro_lab.reports.rows.derived_metrics import DERIVED, EVENTS, SHARES, SOAK, SOUND
 from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.store import Store
+from kokoro_lab.store.integrity.seals import sealed_verdicts
 from kokoro_lab.sweeps.conclude import conclude
 
 
@@ -71,13 +76,15 @@ def test_a_published_report_holds(rendered: Path, tmp_path: Path) -> None:
     verified = verify(published)
     assert verified.differences == () and verified.checked > 600
     (published / "claims.csv").write_text("id\n")
-    assert verify(published).differences == ("claims.csv: its SHA-256 differs from the manifest",)
+    differences = verify(published).differences
+    assert differences[0] == "claims.csv: its SHA-256 differs from the manifest"
+    assert len(differences) == 2 and differences[1].startswith("claims.csv: it has 0 rows, the tables give")
 
 
 def test_the_tables_have_every_column_that_claims_read(rendered: Path, evidence: Evidence) -> None:
     claims = load_claims()
-    again, tables, changed = read_evidence(rendered, read_figures(rendered))
-    assert changed == 0
+    again, archive = read_evidence(rendered, read_figures(rendered))
+    assert not archive.originals and not archive.uncovered
     for claim in claims.claims:
         ways = [claim.resolve.rows] if claim.resolve.rows is not None else []
         if claim.resolve.compare is not None:
@@ -85,7 +92,7 @@ def test_the_tables_have_every_column_that_claims_read(rendered: Path, evidence:
         for column in {column for way in ways for column in way}:
             assert column in again.samples.columns and column in again.cells.columns, claim.id
         if ways and claim.metric not in {"drift", "error_share", *DERIVED, *EVENTS, *SHARES, *SOAK, *SOUND}:
-            assert claim.metric in tables["samples"].column_names, claim.id
+            assert claim.metric in archive.tables["samples"].column_names, claim.id
     assert resolve_all(claims, again) == resolve_all(claims, evidence)
     assert {resolution.verdict for resolution in resolve_all(claims, again)} >= {"met", "missed"}
 
@@ -96,8 +103,8 @@ def test_a_figure_that_was_changed_in_the_page_is_found(copied: Path) -> None:
     headline = str(read_figures(copied)["figures"]["headline"])
     assert headline in text
     page.write_text(text.replace(headline, headline.replace("1", "9").replace("2", "1")), encoding="utf-8")
-    (words,) = verify(copied).differences
-    assert words.startswith("section answer of the page: it says")
+    words, *more = verify(copied).differences
+    assert words.startswith("section answer of the page: it says") and all("it also says" in each for each in more)
     assert run(["report", "--verify", str(copied)]) == 1
 
 
@@ -119,13 +126,100 @@ def test_times_that_were_changed_in_the_tables_are_found(copied: Path) -> None:
 
 
 def test_a_verdict_that_its_blocks_do_not_support_is_found(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def otherwise(*tables: pa.Table) -> list[dict[str, object]]:
-        return [{**row, "verdict": "other"} for row in judged_again(*tables)]
+    def otherwise(*given: Any) -> pa.Table:
+        rows = judged_again(*given)
+        at = rows.column_names.index("verdict")
+        return rows.set_column(at, rows.schema.field(at), pa.array(["other"] * rows.num_rows))
 
     judged_again = report_verification.judged_again
     monkeypatch.setattr(report_verification, "judged_again", otherwise)
     differences = verify(copied).differences
     assert differences and all("the blocks give other" in words for words in differences)
+
+
+def sealed_anew(folder: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+    """Change the verdicts of a report as somebody would who knows how they are sealed and summed."""
+    path, manifest = folder / TABLES_FOLDER / "verdicts.parquet", folder / TABLES_FOLDER / "manifest.json"
+    rows = parquet.read_table(path)
+    changed = sealed_verdicts(pa.Table.from_pylist(change(rows.to_pylist()), rows.schema))
+    parquet.write_table(changed, path)
+    document = json.loads(manifest.read_text())
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    document["tables"]["verdicts"] |= {"rows": changed.num_rows, "sha256": sha256}
+    manifest.write_text(json.dumps(document))
+
+
+def test_verdicts_that_were_added_or_removed_or_say_more_in_their_details_are_found(copied: Path) -> None:
+    def forged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        first, second, _, *rest = (row for row in rows if row["verdict"] != "noise")
+        details = {**json.loads(second["details"]), "p_equivalence": 0.123, "rates": {}}
+        added = {**first, "metric": "energy_j", "verdict": "faster"}
+        noise = [row for row in rows if row["verdict"] == "noise"]
+        return [added, first, {**second, "details": json.dumps(details)}, *rest, *noise]
+
+    sealed_anew(copied, forged)
+    differences = [words for words in verify(copied).differences if words.startswith("verdict on")]
+    assert any(words.endswith("energy_j: the blocks give no such verdict") for words in differences)
+    assert any("details.p_equivalence is 0.123" in words or "details.rates is {}" in words for words in differences)
+    assert any(words.endswith("and the table lacks it") for words in differences)
+
+
+@pytest.mark.parametrize("added", ["<h1>{}</h1>", "<p>Note: <b>{}</b></p>"])
+def test_another_headline_on_the_page_is_found_and_a_hidden_true_one_does_not_count(copied: Path, added: str) -> None:
+    page = copied / "index.html"
+    text = page.read_text(encoding="utf-8")
+    headline = str(read_figures(copied)["figures"]["headline"])
+    forged = headline.translate(str.maketrans("123456789", "912345678"))
+    page.write_text(text.replace("<body>", f"<body>{added.format(forged)}"), encoding="utf-8")
+    assert [words for words in verify(copied).differences if words.startswith("the page: it also says")]
+    page.write_text(text.replace("<body>", "<body><!-- ").replace("</body>", " --></body>"), encoding="utf-8")
+    assert any(words.startswith("section answer") for words in verify(copied).differences)
+
+
+def test_what_is_not_compared_is_said(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", "--verify", str(copied)]) == 0
+    said = capsys.readouterr().err.lower()
+    assert all(word in said for word in ("not compared: charts", "recordings", "prose"))
+
+
+def test_names_are_removed_from_copies_without_breaking_their_seals(
+    rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pattern = "CoreML is not part|differences of"
+    monkeypatch.setattr("kokoro_lab.reports.page.publish._without_names", lambda text: re.sub(pattern, "user", text))
+    folder = publish(rendered.parent.parent, RUN, tmp_path / "published")
+    _, archive = read_evidence(folder, read_figures(folder))
+    assert len(archive.originals) == 1 and "1 row" in verify(folder).notes[0]
+    reasons = archive.tables["verdicts"]["reason"].to_pylist()
+    assert any("user" in reason for reason in reasons) and not any("differences of" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "a/../../b"])
+def test_a_manifest_that_names_files_elsewhere_is_refused_before_they_are_read(copied: Path, name: str) -> None:
+    (copied / "manifest.json").write_text(json.dumps({"files": {name: "0" * 64}}))
+    with pytest.raises(InputError, match="is no file of the report"):
+        verify(copied)
+
+
+@pytest.mark.parametrize("lost", ["run_id", "sounds", "versions", "notes", "figures", ""])
+def test_a_damaged_document_of_figures_is_one_sentence(copied: Path, lost: str) -> None:
+    document = json.loads((copied / FIGURES).read_text(encoding="utf-8"))
+    (copied / FIGURES).write_text(json.dumps({**document, lost: 3} if lost else [document]), encoding="utf-8")
+    with pytest.raises(InputError, match="render the report again"):
+        verify(copied)
+
+
+def test_damaged_tables_and_claims_are_sentences_too(copied: Path) -> None:
+    manifest = copied / TABLES_FOLDER / "manifest.json"
+    document = json.loads(manifest.read_text())
+    del document["tables"]["machines"]
+    manifest.write_text(json.dumps(document))
+    assert "has no table machines" in verify(copied).differences[-1]
+    manifest.unlink()
+    assert verify(copied).differences[-1].startswith("the tables: ")
+    (copied / "manifest.json").write_text("[]")
+    with pytest.raises(InputError, match="lists no files"):
+        verify(copied)
 
 
 def test_reports_of_earlier_versions_say_what_cannot_be_verified(tmp_path: Path) -> None:

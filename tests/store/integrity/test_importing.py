@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 from store_blocks import block, cell, keep
 
@@ -16,6 +17,7 @@ from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.store import Store
 from kokoro_lab.store.exporting import export
 from kokoro_lab.store.integrity.importing import import_folder
+from kokoro_lab.store.integrity.results_check import check_results
 from kokoro_lab.store.layout import Results
 from kokoro_lab.sweeps.conclude import conclude
 from kokoro_lab.sweeps.plan import load_plan
@@ -107,6 +109,38 @@ def _verdict(word: str) -> dict[str, object]:
     cells = {"base_cell": cell().id, "candidate_cell": cell().id, "metric": "rtf", "verdict": word}
     figures = {"minimum_effect": 0.05, "margin": 0.05, "pairs": 3, "reason": "", "details": {"kind": "cell"}}
     return {"run_id": "r1", "made_at": 0, **cells, **figures}
+
+
+def test_no_attempt_is_added_to_a_run_that_was_measured_here(store: Store, tmp_path: Path) -> None:
+    keep(store, "r1", block(0))
+    there = Store(tmp_path / "there")
+    keep(there, "r1", block(0))
+    attempt = {"base_cell": "a", "candidate_cell": "b", "machine_id": "m", "measured_models": "x", "attempt": 9}
+    there.append_attempts([{"run_id": "r1", "started_at": 0, **attempt}])
+    export(there, tmp_path / "out")
+    with pytest.raises(StoreError, match="other attempts of it"):
+        import_folder(store, tmp_path / "out")
+
+
+def test_a_run_that_lost_a_block_is_imported_and_the_gap_stays_known(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = Store(tmp_path / "there" / "tables")
+    keep(there, "r1", block(0), block(1), block(2))
+    for name in ("cells", "samples"):
+        rows = there._tables[name].read()
+        there._tables[name].overwrite(rows.filter(pc.not_equal(rows["block"], 1)))
+    export(there, tmp_path / "out")
+    import_folder(store, tmp_path / "out")
+    assert "1 block of run 'r1' was lost" in caplog.text
+    assert store.origin("r1")["missing"] == {"r1": [1]}  # type: ignore[index]
+    assert store.seals()["r1"].missing == 1 and len(store.cells()) == 2
+    assert check_results(Results(store.root.parent)) == [], "nothing is lost that was not lost before"
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    manifest["seals"]["r1"]["missing"] = 0
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StoreError, match="lacks the block that was stored as link 1"):
+        import_folder(Store(tmp_path / "other"), tmp_path / "out")
 
 
 def test_facts_of_a_machine_of_this_store_are_not_replaced(store: Store, archive: Path) -> None:

@@ -11,6 +11,7 @@ from store_blocks import block, cell, keep, rounds
 
 from kokoro_lab.store import Store
 from kokoro_lab.store.integrity.results_check import check_results
+from kokoro_lab.store.integrity.seals import row_seal
 from kokoro_lab.store.integrity.verdict_states import verdict_states
 from kokoro_lab.store.layout import Results
 from kokoro_lab.sweeps.conclude import conclude
@@ -61,6 +62,48 @@ def test_an_edited_verdict_is_found_and_judged_again(place: Results) -> None:
 def test_a_verdict_whose_evidence_was_removed_is_edited_too(place: Results) -> None:
     rewrite(place, details=json.dumps({"kind": "cell"}))
     assert states(place) == {"edited"}
+
+
+def test_a_verdict_of_a_sealed_run_cannot_be_passed_off_as_one_from_before_seals(place: Results) -> None:
+    before = ratios(place)
+    rewrite(
+        place, ratio=0.2, schema_version=3, details=json.dumps({"kind": "cell", "cells": [cell().id], "attempt": 1})
+    )
+    assert states(place) == {"edited"} and ratios(place) == before
+
+
+def test_what_an_edited_verdict_says_of_its_cells_and_its_attempt_is_not_used(place: Results) -> None:
+    store = Store(place.tables)
+    keep(store, "r1", *rounds(cell(3), 13.0, 8))
+    conclude(store, "r1", {REFERENCE.id, cell().id, cell(3).id})
+    before = of_run(store, "r1").rows.to_pylist()
+    table = store._tables["verdicts"]
+    alone = {"cells": sorted({REFERENCE.id, cell().id}), "attempt": 7}
+    rows = [
+        {**row, "details": json.dumps({**json.loads(row["details"]), **alone})} if row["verdict"] != "noise" else row
+        for row in table.read().to_pylist()
+    ]
+    table.overwrite(pa.Table.from_pylist(rows, table.schema.columns))
+    again = of_run(Store(place.tables), "r1")
+    assert again.notes and _without_time(again.rows.to_pylist()) == _without_time(before)
+
+
+def _without_time(rows: list[dict[str, object]]) -> list[str]:
+    """The rows in order, without when they were made and with what follows from it."""
+    kept = []
+    for row in rows:
+        details = {name: value for name, value in json.loads(str(row["details"])).items() if name != "seal"}
+        kept.append(json.dumps({**row, "made_at": "", "details": details}, sort_keys=True))
+    return sorted(kept)
+
+
+def test_stored_verdicts_stay_as_they_are_and_only_new_ones_are_sealed(place: Results) -> None:
+    store = Store(place.tables)
+    stored = store.rows("verdicts")
+    assert of_run(store, "r1").rows.equals(stored)
+    rewrite(place, ratio=0.2)
+    again = of_run(Store(place.tables), "r1").rows
+    assert all(json.loads(row["details"])["seal"] == row_seal(row) for row in again.to_pylist())
 
 
 def test_more_blocks_make_a_verdict_outdated_which_is_no_damage(place: Results) -> None:
