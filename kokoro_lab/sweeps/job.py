@@ -209,6 +209,16 @@ class Job(SamplingCounts):
         """
         return validated(cls, document_of(path), what=f"job file {path}", error=PlanError)
 
+    @property
+    def sentence(self) -> str:
+        """`Run lab-providers-1: 2 cells in 12 blocks of model stand-in, 120 s at most.`"""
+        planned = self.planned()
+        models = ", ".join(dict.fromkeys(item.cell.model for item in planned))
+        cells = "1 cell" if len(planned) == 1 else f"{len(planned)} cells"
+        number = sum(item.blocks for item in planned)
+        blocks = "1 block" if number == 1 else f"{number} blocks"
+        return f"Run {self.run_id}: {cells} in {blocks} of model {models}, {self.budget_s:.0f} s at most."
+
     def planned(self) -> list[PlannedCell]:
         """The cells, each once, with exactly one reference cell for each group that is gated together.
 

@@ -235,3 +235,10 @@ def test_the_results_folder_of_a_job_is_the_same_for_other_processes(monkeypatch
     values = {"run_id": "r", "notebook": "providers", "groups": [{"text": "short"}], "budget_s": 9}
     assert Job(**values, results="here").results == Path.cwd() / "here"
     assert Job(**values, results="~/here").results == Path("/home/somebody/here")
+
+
+def test_a_job_says_what_it_measures(tmp_path: Path) -> None:
+    values = {"run_id": "r", "notebook": "providers", "budget_s": 9, "model": "tiny", "results": tmp_path}
+    assert Job(**values, groups=[{"text": "short"}], blocks=1).sentence.startswith("Run r: 1 cell in 1 block of model")
+    job = Job(**values, groups=[{"text": "short", "model": ["tiny", "other"]}], blocks=3)
+    assert job.sentence == "Run r: 2 cells in 6 blocks of model tiny, other, 9 s at most."
