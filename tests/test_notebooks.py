@@ -197,6 +197,17 @@ def test_an_unknown_parameter_is_an_error_in_one_sentence(name: str, tmp_path: P
 
 
 @pytest.mark.slow
+def test_the_rows_of_variants_are_in_the_tables_like_those_of_every_notebook(
+    tmp_path: Path, elsewhere: dict[str, str]
+) -> None:
+    given = ("-p", "recipes", "optimized", "-p", "tokens", "16", "-p", "blocks", "1", "-p", "run_id", "mine")
+    cells = executed(FOLDER / "variants.ipynb", tmp_path, elsewhere, *given)
+    (run,) = Store(tmp_path / "results" / "tables").runs()
+    assert (run["run_id"], run["blocks"], run["error"]) == ("mine", 2, 0)
+    assert "A verdict takes 6 blocks per variant: set `blocks` to 6." in shown(cells, "text/markdown")[-1]
+
+
+@pytest.mark.slow
 def test_interrupted_it_says_how_to_continue_and_run_all_continues(tmp_path: Path, elsewhere: dict[str, str]) -> None:
     cells = json.loads((FOLDER / "providers.ipynb").read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
