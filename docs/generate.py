@@ -1,13 +1,14 @@
-"""Write the pages that are generated from the code: reference/settings.md and reference/tables.md.
+"""Write what is generated from the code: reference/settings.md, reference/tables.md and reference/job.schema.json.
 
 `make docs` runs this before it builds the site. The pages are not committed; tests/docs/test_reference_pages.py checks
-that they contain every setting and every column.
+that they contain every setting and every column, and that the schema accepts the jobs that the program reads.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import json
 import math
 import re
 import sys
@@ -25,9 +26,11 @@ import yaml
 from kokoro_lab.engine.config import EngineConfig
 from kokoro_lab.engine.environment_variables import variables_of
 from kokoro_lab.field_checks import Range
+from kokoro_lab.measure.records.cell import Cell
 from kokoro_lab.store.schema import SCHEMA_VERSION, TABLES, TableSchema
+from kokoro_lab.sweeps.job import Job, SamplingCounts
 
-__all__ = ["PAGES", "columns", "field_docstrings", "settings_page", "tables_page", "unit", "write_pages"]
+__all__ = ["PAGES", "columns", "field_docstrings", "job_schema", "settings_page", "tables_page", "unit", "write_pages"]
 
 HERE = Path(__file__).resolve().parent
 
@@ -61,11 +64,22 @@ UNITS = (
 """Ending of a setting's name -> its unit."""
 
 
+JOB_FIELDS = {
+    "run_id": "Name of the run; the blocks that it has stored are not measured again.",
+    "notebook": "Name of the notebook, in notebooks/.",
+    "plan": "Name of the sweep plan that the job is a part of.",
+    "groups": "What is measured: each group is a cross product of factor levels.",
+    "model": "Model of the groups that name none.",
+    "adaptive": "Whether the measurement ends early, as soon as every comparison is decided.",
+}
+"""Fields of a job without a docstring of their own -> description."""
+
+
 def field_docstrings(cls: type) -> dict[str, str]:
     """Field of a dataclass, inherited fields included -> the docstring below it."""
     texts: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        if base is object:
+        if base is object or base.__module__.startswith("pydantic"):
             continue
         (node,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
         assert isinstance(node, ast.ClassDef)
@@ -192,6 +206,34 @@ def tables_page() -> str:
     return "\n".join(parts)
 
 
+def job_schema() -> str:
+    """The JSON schema of a job file, which a notebook's `job_file` names.
+
+    What the file leaves out has the value of the notebook's parameters.
+    """
+    schema: dict[str, Any] = Job.model_json_schema()
+    del schema["required"]
+    group = schema["$defs"]["Group"]
+    for levels in group["properties"].values():
+        kinds = levels.get("anyOf") or [
+            {key: levels.pop(key) for key in ("type", "items", "minItems") if key in levels}
+        ]
+        several = [kind for kind in kinds if kind.get("type") == "array"]
+        levels["anyOf"] = [*(kind["items"] for kind in several), *kinds]  # a single level may stand without brackets
+    described = {**field_docstrings(SamplingCounts), **field_docstrings(Job)}
+    for name, words in {**_only(described, schema["properties"]), **JOB_FIELDS}.items():
+        schema["properties"][name]["description"] = words
+    for name, words in _only({**field_docstrings(Cell), **described}, group["properties"]).items():
+        group["properties"][name]["description"] = words
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["description"] = "A job: what one notebook measures. What it leaves out, the notebook's parameters say."
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _only(texts: Mapping[str, str], names: Mapping[str, Any]) -> dict[str, str]:
+    return {name: words for name, words in texts.items() if name in names}
+
+
 def _keys(table: TableSchema) -> str:
     partition = f" Partitioned by `{'`, `'.join(table.partition)}`." if table.partition else ""
     return f"A commit is keyed by {', '.join(f'`{name}`' for name in table.key)}.{partition}"
@@ -202,7 +244,11 @@ def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in cells]
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"settings.md": settings_page, "tables.md": tables_page}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "tables.md": tables_page,
+    "job.schema.json": job_schema,
+}
 
 
 def write_pages(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A job: the measurements of one notebook in one run. The command line passes it to the notebook as JSON.
+"""A job: the measurements of one notebook in one run. The command line passes it to the notebook as a JSON file.
 
 A job has groups; a group is a cross product of factor levels. All groups together give the cells, each of them once: a
 combination in two groups belongs to the first.
@@ -6,7 +6,6 @@ combination in two groups belongs to the first.
 
 from __future__ import annotations
 
-import datetime
 import functools
 import itertools
 import math
@@ -22,17 +21,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from kokoro_lab.errors import KokoroLabError, PlanError
 from kokoro_lab.field_checks import Range, hints
-from kokoro_lab.files.documents import listed, read_json, validated
+from kokoro_lab.files.documents import listed, read_json, read_yaml, validated
 from kokoro_lab.measure.records.cell import Cell
 from kokoro_lab.measure.statistics.verdicts import with_twins
 from kokoro_lab.models.catalog import default_model
 from kokoro_lab.runtime.providers import parse
-from kokoro_lab.store.layout import RUN_ID, results
+from kokoro_lab.store.layout import RUN_ID
 from kokoro_lab.sweeps.preset_texts import preset_names, preset_text
 from kokoro_lab.units import LONGEST_S
 
 __all__ = [
     "MOST_CELLS",
+    "OWN_TEXT",
     "Group",
     "Job",
     "PlannedCell",
@@ -40,8 +40,8 @@ __all__ = [
     "SamplingCounts",
     "Seconds",
     "cells_within",
+    "document_of",
     "named_model",
-    "open_job",
     "own_model",
 ]
 
@@ -64,7 +64,11 @@ MOST_CELLS = 2_000
 """Cells of a plan: with the fewest blocks they take hours, and planning them takes seconds."""
 MOST_BLOCKS = 100_000
 """Blocks of a notebook: at a second each they take more than a day."""
+LONGEST_TEXT = 100_000  # characters of a text of one's own: an hour of speech
 LONGEST_LEVEL = 1_000  # characters of a factor's level: a name, or the path of a file
+
+OWN_TEXT = "own"
+"""The level of the factor `text` that stands for the job's own text."""
 
 Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
 """A time limit."""
@@ -130,7 +134,8 @@ else:
 class Group(_Levels):
     """A cross product of factor levels: each factor is a field of a cell, with a list of levels or a single level.
 
-    `text` names texts in data/texts/, `engine_settings` other fields of EngineConfig.
+    `text` names texts in data/texts/, or is "own" for the job's `own_text`; `engine_settings` names other fields of
+    EngineConfig.
     """
 
     @field_validator("provider")
@@ -141,7 +146,7 @@ class Group(_Levels):
     @field_validator("text")
     @classmethod
     def _known_texts(cls, names: list[str]) -> list[str]:
-        unknown = sorted(set(names) - set(preset_names()))
+        unknown = sorted(set(names) - {*preset_names(), OWN_TEXT})
         if unknown:
             raise ValueError(f"unknown text {', '.join(unknown)}, choose from {', '.join(preset_names())}")
         return names
@@ -174,6 +179,8 @@ class Job(SamplingCounts):
     plan: str = ""
     groups: Annotated[list[Group], Field(min_length=1)]
     model: str = "default"
+    own_text: Annotated[str, Field(max_length=LONGEST_TEXT)] = ""
+    """The text that groups call "own"; rows have it in full."""
     budget_s: Seconds
     """Seconds for all blocks of the notebook in the run together."""
     order_seed: int = 0
@@ -187,15 +194,30 @@ class Job(SamplingCounts):
     results: Path
     """The results folder, which has the tables and runs."""
 
+    @field_validator("results")
+    @classmethod
+    def _absolute(cls, folder: Path) -> Path:
+        """Other processes, which have other working directories, are told the folder."""
+        return folder.expanduser().absolute()
+
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """A job from its JSON file.
+        """A job from its file, YAML or JSON.
 
         Raises:
             PlanError: the file cannot be read, or has mistakes.
         """
-        document = read_json(Path(path), what="job file", error=PlanError, advice="give another file")
-        return validated(cls, document, what=f"job file {path}", error=PlanError)
+        return validated(cls, document_of(path), what=f"job file {path}", error=PlanError)
+
+    @property
+    def sentence(self) -> str:
+        """`Run lab-providers-1: 2 cells in 12 blocks of model stand-in, 120 s at most.`"""
+        planned = self.planned()
+        models = ", ".join(dict.fromkeys(item.cell.model for item in planned))
+        cells = "1 cell" if len(planned) == 1 else f"{len(planned)} cells"
+        number = sum(item.blocks for item in planned)
+        blocks = "1 block" if number == 1 else f"{number} blocks"
+        return f"Run {self.run_id}: {cells} in {blocks} of model {models}, {self.budget_s:.0f} s at most."
 
     def planned(self) -> list[PlannedCell]:
         """The cells, each once, with exactly one reference cell for each group that is gated together.
@@ -208,7 +230,7 @@ class Job(SamplingCounts):
         cells_within(self.groups, f"notebook {self.notebook}")
         cells_by_id: dict[str, PlannedCell] = {}
         wrong: list[str] = []
-        text_of = functools.cache(preset_text)  # reads a file
+        text_of = functools.cache(self._text)  # may read a file
         for group in self.groups:
             for levels in group.combinations():
                 try:
@@ -239,6 +261,13 @@ class Job(SamplingCounts):
         ]
         return marked + _twins(marked) if self.twins else marked
 
+    def _text(self, name: str) -> str:
+        if name != OWN_TEXT:
+            return preset_text(name)
+        if not self.own_text.strip():
+            raise PlanError(f"text {OWN_TEXT!r} has nothing to speak; give a text")
+        return self.own_text
+
     def _cell(self, group: Group, levels: dict[str, Any], text: str) -> Cell:
         preset = levels.pop("text")
         options = parse(levels["provider"], levels.pop("provider_options")).options
@@ -256,31 +285,15 @@ class Job(SamplingCounts):
         )
 
 
-def open_job(path: str, *, notebook: str, **defaults: Any) -> Job:
-    """The job file of a notebook or, without one, a job from `defaults` (fields of `Job`).
-
-    A job from the defaults is a run of its own, and uses the model that KOKORO_MODEL names, if any.
+def document_of(path: str | Path) -> Any:
+    """The document in a job file: JSON where its name says so, as the command line writes it, otherwise YAML.
 
     Raises:
-        PlanError: mistakes in either, or a job for another notebook; all mistakes are listed.
+        PlanError: the file cannot be read.
     """
-    if path:
-        job = Job.read(path)
-        if job.notebook != notebook:
-            raise PlanError(
-                f"the job file {path} is for notebook {job.notebook}, but this is {notebook}; use it with that notebook"
-            )
-    else:
-        own = {
-            "run_id": f"lab-{notebook}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}",
-            "notebook": notebook,
-            "plan": "lab",
-            "model": own_model(),
-            "results": results().root,
-        }
-        job = validated(Job, {**own, **defaults}, what="the notebook's own job", error=PlanError)
-    job.planned()
-    return job
+    if Path(path).suffix == ".json":
+        return read_json(Path(path), what="job file", error=PlanError, advice="give another file")
+    return read_yaml(Path(path), what="job file", error=PlanError, advice="give another file")
 
 
 def own_model() -> str:

@@ -21,9 +21,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import psutil
 
@@ -201,7 +202,7 @@ def _child(folder: str, notebook: str) -> int:
         papermill.execute_notebook(
             notebook_file(notebook),
             paths.executed,
-            parameters={"job": str(paths.job)},
+            parameters=_parameters(papermill.inspect_notebook(notebook_file(notebook)), paths),
             progress_bar=False,
             autosave_cell_every=0,
         )
@@ -213,6 +214,19 @@ def _child(folder: str, notebook: str) -> int:
         status, error = _INTERRUPTED
     write_text(paths.outcome, json.dumps({"status": status, "error": error}), durable=False)
     return 0 if status == "ok" else 1
+
+
+def _parameters(declared: Collection[str], paths: NotebookFiles) -> dict[str, Any]:
+    """The job file, which overrides everything, and those of the notebook's flat parameters that say the same as it.
+
+    Raises:
+        PlanError: the notebook takes no job file, and would measure something else.
+    """
+    if "job_file" not in declared:
+        raise PlanError(f"notebook {paths.notebook} has no parameter job_file; add it to the cell of its parameters")
+    job = Job.read(paths.job)
+    flat = {"run_id": job.run_id, "results_folder": str(job.results), "budget_s": job.budget_s, "seed": job.order_seed}
+    return {"job_file": str(paths.job), **{name: value for name, value in flat.items() if name in declared}}
 
 
 def _watch_parent(interrupted: threading.Event) -> None:

@@ -26,6 +26,7 @@ from kokoro_lab.models.files.model_record import KERNELS, read_record
 from kokoro_lab.models.rewrite.variant_recipes import recipe_names
 from kokoro_lab.runtime.tuning_record import Best, Tuned, tuned_key, write_tuned
 from kokoro_lab.store.layout import results
+from kokoro_lab.sweeps.cell_job import noticed
 from kokoro_lab.variants.make import make
 from kokoro_lab.variants.make_preoptimized import preoptimized
 from kokoro_lab.variants.model_verification import ensure_verified
@@ -72,7 +73,7 @@ def tune(
     names = [file.name for file in files]
     verified = {file.name: ensure_verified(file, notice=notice) for file in files}
     timing = Timing(results(), _run_id(source, files), tokens, blocks, budget_s)
-    rows = bench(source.name, names, timing, notice=notice) if names else []
+    rows = bench(source.name, names, timing, listener=noticed(notice)) if names else []
     found = Tuned(
         source=source.name,
         source_sha256=source.sha256,

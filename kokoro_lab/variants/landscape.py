@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from kokoro_lab.errors import ModelNotFoundError
@@ -13,7 +12,7 @@ from kokoro_lab.models.catalog import ModelFile, resolve
 from kokoro_lab.models.files.model_record import read_record
 from kokoro_lab.models.files.onnxfile import read_onnx
 from kokoro_lab.models.graph.architecture import architecture_named
-from kokoro_lab.store.layout import Results
+from kokoro_lab.sweeps.progress import Listener
 from kokoro_lab.variants.make import make
 from kokoro_lab.variants.probes import Probe, check_probes
 from kokoro_lab.variants.timing import Timing, bench
@@ -69,22 +68,26 @@ def variant(source: ModelFile, recipe: str, notice: Notice | None = None) -> Mod
 def landscape(
     source: str,
     recipes: Sequence[str],
-    folder: Path,
+    timing: Timing,
     *,
-    tokens: int = 50,
-    blocks: int = 2,
     probes: Sequence[Probe] | None = None,
     notice: Notice | None = None,
+    listener: Listener | None = None,
 ) -> list[Place]:
     """The plain model `source`, then a variant of it for each recipe: made, measured at one length, and verified.
 
-    `folder` holds the results: tables and runs. probes: what is compared; the shortest check sentence if None.
+    Args:
+        source: an installed plain model.
+        recipes: of data/recipes.
+        timing: where the blocks are stored, and their number; of one length.
+        probes: what is compared; the shortest check sentence if None.
+        notice: told what is made.
+        listener: told of each block.
     """
     plain = resolve(source, notice=notice)
     files = {recipe: variant(plain, recipe, notice) for recipe in recipes}
     names = [plain.name, *(file.name for file in files.values())]
-    timing = Timing(Results(folder), f"variants-{plain.sha256[:12]}", [tokens], blocks)
-    rows = bench(plain.name, names, timing, base_settings=(), notice=notice)
+    rows = bench(plain.name, names, timing, base_settings=(), listener=listener)
     measured = {row.model: row for row in rows}
     checked = [min(check_probes(), key=lambda probe: len(probe.tokens))] if probes is None else probes
     reference, arch = read_onnx(plain.path), architecture_named(plain.architecture)

@@ -20,8 +20,9 @@ from kokoro_lab.measure.statistics.comparison import BlockValue, compare, pair_u
 from kokoro_lab.measure.statistics.same_bytes import values_by_cell
 from kokoro_lab.measure.statistics.verdicts import worst_gate
 from kokoro_lab.store.layout import Results
-from kokoro_lab.sweeps.cell_job import CellJob, measure_cells, noticed
+from kokoro_lab.sweeps.cell_job import CellJob, measure_cells
 from kokoro_lab.sweeps.job import PlannedCell
+from kokoro_lab.sweeps.progress import Listener
 from kokoro_lab.units import LONGEST_S
 from kokoro_lab.variants.probes import calibration
 
@@ -110,7 +111,7 @@ def bench(
     timing: Timing,
     *,
     base_settings: Settings = OURS,
-    notice: Callable[[str], None] | None = None,
+    listener: Listener | None = None,
 ) -> list[Row]:
     """Measure `candidates` against `base` (names or paths), whose audio is the reference; a row each and length.
 
@@ -130,7 +131,7 @@ def bench(
         retries=0,
         results=timing.results.root,
     )
-    blocks = measure_cells(job, noticed(notice))
+    blocks = measure_cells(job, listener)
     values = values_by_cell(blocks)
     by_cell: dict[Cell, _Side] = {
         cell: _Side([block for block in blocks if block.cell == cell], values.get(cell, [])) for cell in cells.values()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
 
+import jsonschema
 import pytest
 
 from kokoro_lab.engine.config import EngineConfig, variable
 from kokoro_lab.field_checks import Range
 from kokoro_lab.store.schema import TABLES
+from kokoro_lab.sweeps.job import Group, Job
+from kokoro_lab.sweeps.plan import load_plan, plans_folder
 
 GENERATOR = Path(__file__).parents[2] / "docs" / "generate.py"
 
@@ -81,3 +85,32 @@ def test_docstrings_of_inherited_fields_are_read() -> None:
         high."""
 
     assert generate.field_docstrings(Derived) == {"width": "How wide.", "height": "How high."}
+
+
+@pytest.fixture(scope="module")
+def schema() -> jsonschema.Draft202012Validator:
+    document = json.loads(generate.job_schema())
+    jsonschema.Draft202012Validator.check_schema(document)
+    return jsonschema.Draft202012Validator(document)
+
+
+@pytest.mark.parametrize("plan", sorted(path.stem for path in plans_folder().glob("*.yaml")))
+def test_the_schema_accepts_the_job_files_that_a_sweep_writes(
+    plan: str, schema: jsonschema.Draft202012Validator, tmp_path: Path
+) -> None:
+    for job in load_plan(plan).jobs("r1", tmp_path):
+        schema.validate(json.loads(job.model_dump_json()))
+
+
+def test_the_schema_accepts_what_people_write_and_nothing_else(schema: jsonschema.Draft202012Validator) -> None:
+    group = {"text": "short", "intra_op_threads": 2, "model": "tiny", "engine_settings": {"spinning": False}}
+    assert schema.is_valid({"groups": [group]})
+    assert schema.is_valid({"blocks": 5, "own_text": "Good morning.", "groups": [{**group, "text": ["own"]}]})
+    for wrong in ({"budget": 3}, {"groups": []}, {"groups": [{"text": 3}]}, {"groups": [{}]}, {"blocks": 0}):
+        assert not schema.is_valid(wrong), wrong
+
+
+def test_the_schema_describes_every_field_of_a_job(schema: jsonschema.Draft202012Validator) -> None:
+    assert set(schema.schema["properties"]) == set(Job.model_fields)
+    assert all(len(field["description"]) > 10 for field in schema.schema["properties"].values())
+    assert set(schema.schema["$defs"]["Group"]["properties"]) == set(Group.model_fields)

@@ -13,7 +13,7 @@ import yaml
 from kokoro_lab.errors import PlanError
 from kokoro_lab.measure.records.cell import Cell
 from kokoro_lab.measure.sampling.audio_gate import reference_of
-from kokoro_lab.sweeps.job import FACTORS, OF_THE_JOB, Group, Job, SamplingCounts, open_job
+from kokoro_lab.sweeps.job import FACTORS, OF_THE_JOB, Group, Job, SamplingCounts
 from kokoro_lab.sweeps.plan import load_plan, new_run_id, plans_folder
 from kokoro_lab.sweeps.preset_texts import preset_text
 
@@ -210,9 +210,8 @@ def test_a_job_survives_its_file_and_a_foreign_one_is_refused(write: Write, tmp_
     path = tmp_path / "job.json"
     path.write_text(job.model_dump_json())
     assert Job.read(path) == job
-    assert open_job(str(path), notebook="providers") == job
-    with pytest.raises(PlanError, match="is for notebook providers, but this is caching"):
-        open_job(str(path), notebook="caching")
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job.model_dump(mode="json")))
+    assert Job.read(tmp_path / "job.yaml") == job
     path.write_text('{"run_id": "../x"}')
     with pytest.raises(PlanError, match=r"run_id.*notebook.*groups"):
         Job.read(path)
@@ -220,11 +219,26 @@ def test_a_job_survives_its_file_and_a_foreign_one_is_refused(write: Write, tmp_
         Job.read(tmp_path / "nothing.json")
 
 
-def test_a_notebook_without_a_job_takes_its_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("KOKORO_MODEL", "tiny")
-    monkeypatch.setenv("KOKORO_LAB_RESULTS", str(tmp_path))
-    job = open_job("", notebook="providers", groups=[{"text": "short"}], budget_s=20)
-    assert (job.model, job.results, job.plan) == ("tiny", tmp_path, "lab")
-    assert job.run_id.startswith("lab-providers-")
-    with pytest.raises(PlanError, match=r"groups.*budget_s"):
-        open_job("", notebook="providers", groups=[], budget_s=0)
+def test_a_text_of_ones_own_is_spoken_by_the_groups_that_name_it(tmp_path: Path) -> None:
+    values = {"run_id": "r", "notebook": "providers", "groups": [{"text": ["own", "hello"]}], "budget_s": 9}
+    job = Job(**values, results=tmp_path, own_text="Good morning.")
+    own, hello = (item.cell for item in job.planned())
+    assert (own.text, own.text_preset, own.reference) == ("Good morning.", "own", True)
+    assert hello.text_preset == "hello"
+    for nothing in ("", "  "):
+        with pytest.raises(PlanError, match="'own' has nothing to speak; give a text"):
+            Job(**values, results=tmp_path, own_text=nothing).planned()
+
+
+def test_the_results_folder_of_a_job_is_the_same_for_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    values = {"run_id": "r", "notebook": "providers", "groups": [{"text": "short"}], "budget_s": 9}
+    assert Job(**values, results="here").results == Path.cwd() / "here"
+    assert Job(**values, results="~/here").results == Path("/home/somebody/here")
+
+
+def test_a_job_says_what_it_measures(tmp_path: Path) -> None:
+    values = {"run_id": "r", "notebook": "providers", "budget_s": 9, "model": "tiny", "results": tmp_path}
+    assert Job(**values, groups=[{"text": "short"}], blocks=1).sentence.startswith("Run r: 1 cell in 1 block of model")
+    job = Job(**values, groups=[{"text": "short", "model": ["tiny", "other"]}], blocks=3)
+    assert job.sentence == "Run r: 2 cells in 6 blocks of model tiny, other, 9 s at most."

@@ -91,7 +91,7 @@ def code(root: Path | None = None) -> Fingerprint:
     checksum.
 
     Facts: commit (None outside a checkout), dirty (None too), constraints_sha256 (None without a lock file). A notebook
-    that was only run is no change: its outputs, execution counts and metadata are not compared.
+    that was only run is no change: its parameters, outputs, execution counts and metadata are not compared.
     """
     where = root or checkout()
     # An installed package does not ask git: site-packages may be inside another project's repository.
@@ -182,11 +182,13 @@ def _only_run(root: Path, entry: str) -> bool:
 
 
 def _cells(notebook: str) -> list[tuple[Any, ...]]:
-    """What a notebook says and runs: kind, source and tags of each cell."""
-    return [
-        (cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {}).get("tags"))
-        for cell in json.loads(notebook)["cells"]
-    ]
+    """What a notebook says and runs: kind, tags and source of each cell, without the values of its parameters, because
+    the rows tell what was measured."""
+    cells = []
+    for cell in json.loads(notebook)["cells"]:
+        tags = cell.get("metadata", {}).get("tags")
+        cells.append((cell["cell_type"], tags, "" if tags == ["parameters"] else "".join(cell["source"])))
+    return cells
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,32 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
 def colour(name: str) -> str:
     """The CSS variable of a colour, with its light value as a fallback."""
     return f"var(--kl-{name}, {LIGHT[name]})"
+
+
+JUPYTERLAB = {
+    "paper": "--jp-layout-color0",
+    "ink": "--jp-content-font-color1",
+    "quiet": "--jp-content-font-color2",
+    "grid": "--jp-border-color2",
+    "s8": "--jp-content-font-color1",
+}
+"""Colours that a chart takes from the theme of JupyterLab, where it is shown there."""
+
+
+def _notebook_style() -> str:
+    """The rules by which the charts of a notebook follow its theme; on any other page they match nothing."""
+
+    def rule(selector: str, colours: Mapping[str, str]) -> str:
+        values = (
+            f"--kl-{name}:" + (f"var({JUPYTERLAB[name]},{value})" if name in JUPYTERLAB else value)
+            for name, value in colours.items()
+        )
+        return f"{selector} .kl-figure{{{';'.join(values)}}}"
+
+    light = {name: LIGHT[name] for name in JUPYTERLAB}
+    dark = {name: value for name, value in DARK.items() if name in JUPYTERLAB or value != LIGHT[name]}
+    rules = rule('[data-jp-theme-light="true"]', light) + rule('[data-jp-theme-light="false"]', dark)
+    return f"<style>{rules}</style>"
 
 
 def styled(chart: Picture) -> dict[str, Any]:
@@ -139,7 +165,8 @@ class ChartFigure:
         wide, narrow = self.svg(WIDE), self.svg(NARROW)
         note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
         return (
-            f'<figure class="kl-figure"><figcaption><h3>{html.escape(self.title)}</h3>{note}</figcaption>'
+            f'<figure class="kl-figure">{_notebook_style()}'
+            f"<figcaption><h3>{html.escape(self.title)}</h3>{note}</figcaption>"
             f'<div class="kl-wide">{wide}</div>'
             f'<div class="kl-narrow" style="display:none">{narrow}</div>{self._numbers()}</figure>'
         )

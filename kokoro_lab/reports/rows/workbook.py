@@ -11,13 +11,27 @@ import pandas as pd
 
 from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.measure.statistics.intervals import Interval
+from kokoro_lab.measure.statistics.signflip import pairs_needed
 from kokoro_lab.reports.rows.cell_summary import NARROW_SPACE, CellFigure, cell_figure, faster, named_apart, sentence
 from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.reports.rows.frame_statistics import rows_ratio
 from kokoro_lab.store.layout import Results
+from kokoro_lab.sweeps.estimate import in_minutes
 from kokoro_lab.sweeps.job import Job
+from kokoro_lab.sweeps.notebook_bar import measure_in_notebook
 
-__all__ = ["ArrangedFigures", "NotebookAnswer", "RowName", "arrange", "joined", "own_rows", "setting", "speed", "whole"]
+__all__ = [
+    "ArrangedFigures",
+    "NotebookAnswer",
+    "RowName",
+    "arrange",
+    "joined",
+    "measured_rows",
+    "own_rows",
+    "setting",
+    "speed",
+    "whole",
+]
 
 RowName = Callable[[Mapping[str, Any]], str]
 """Gives the label of a row in a chart, or its heading."""
@@ -41,6 +55,8 @@ class NotebookAnswer:
             sentences.append(
                 f"Other processes disturbed {disturbed} of {len(cells)} blocks; measure again on a quiet machine."
             )
+        if needed := _blocks_needed(cells):
+            sentences.append(needed)
         failed = cells[cells["status"] == "error"]
         if not failed.empty:
             names = joined(sorted(set(failed["label"])))
@@ -85,6 +101,18 @@ class ArrangedFigures:
 
     def _rows(self, heading: str, label: str) -> pd.DataFrame:
         return self.values[(self.values["text_preset"] == heading) & (self.values["label"] == label)]
+
+
+def measured_rows(job: Job) -> Evidence:
+    """Measure what is missing of the job, with a bar in the notebook, and give the rows of its cells.
+
+    Raises:
+        NotebookInterruption: the cell was interrupted, and continues when it is run again.
+        NothingMeasuredError: no call of the job was completed.
+        PlanError, BusyError, StoreError: as `sweeps.run.measure`.
+    """
+    measure_in_notebook(job)
+    return own_rows(job)
 
 
 def own_rows(job: Job) -> Evidence:
@@ -152,6 +180,25 @@ def whole(count: float) -> str:
 def joined(words: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else list(words))
+
+
+def _blocks_needed(cells: pd.DataFrame) -> str:
+    """How many blocks per cell, and minutes, the comparisons of these cells take at least; empty when they have them.
+
+    Each cell is compared with the reference of its text, and blocks are the units of the sign test.
+    """
+    ran = cells[cells["status"].isin(["ok", "partial"])]
+    per_cell = ran.groupby("cell_id")["block"].nunique()
+    comparisons = len(per_cell) - ran.loc[ran["reference"].astype(bool), "cell_id"].nunique()
+    if comparisons < 1 or per_cell.min() >= (needed := pairs_needed(comparisons)):
+        return ""
+    seconds = ran.groupby("cell_id")["wall_s"].median()
+    more_s = float((seconds * (needed - per_cell).clip(lower=0)).sum())
+    verdicts = "A verdict" if comparisons == 1 else f"Verdicts on {comparisons} comparisons"
+    return (
+        f"{verdicts} would take at least {needed} blocks per cell: set `blocks` to {needed} and `budget_s` high enough "
+        f"(about {in_minutes(more_s)} more)."
+    )
 
 
 def _placed(frame: pd.DataFrame, place: Mapping[str, int]) -> pd.DataFrame:

@@ -223,7 +223,7 @@ def _loaded(path: Path) -> object:
 
     notebook = read_notebook(path)
     with suppress(Exception):  # the child makes every exception of papermill's the notebook's error
-        return parameterize_notebook(load_notebook_node(str(path)), {"job": "job.json"})
+        return parameterize_notebook(load_notebook_node(str(path)), {"job_file": "job.json"})
     return notebook
 
 

@@ -88,6 +88,13 @@ def test_a_notebook_that_was_only_run_is_no_change(tmp_path: Path) -> None:
     assert code(tmp_path).facts["dirty"] is False
     write("1 + 2", outputs=outputs)
     assert code(tmp_path).facts["dirty"] is True
+    write("threads = 1", metadata={"tags": ["parameters"]})
+    assert code(tmp_path).facts["dirty"] is True
+    git("commit", "-a", "-m", "parameters")
+    write("threads = 2", metadata={"tags": ["parameters"]}, outputs=outputs)
+    assert code(tmp_path).facts["dirty"] is False, "rows tell the number of threads"
+    write("1 + 1")
+    git("commit", "-a", "-m", "as it was")
     write("1 + 1", outputs=outputs)
     (tmp_path / "code.py").write_text("pass  # changed")
     assert code(tmp_path).facts["dirty"] is True

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import soundfile
 from report_blocks import cell
 
 from kokoro_lab.errors import PlanError
@@ -86,3 +90,11 @@ def test_a_text_that_cannot_be_spoken_is_answered_in_a_sentence(panel: SpeakingP
 def _parts(panel: SpeakingPanel) -> list:
     text, voices, speed, pressed, shown = panel.controls.children
     return [text, voices.children, speed, pressed.children, shown]
+
+
+def test_the_player_has_the_whole_speech_in_the_page(panel: SpeakingPanel) -> None:
+    page = panel.outputs()[0]._repr_html_()
+    (data,) = re.findall(r'<audio controls src="data:audio/ogg;base64,([^"]+)">', page)
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
+    assert rate == panel.speech.sample_rate
+    assert len(samples) / rate == pytest.approx(panel.speech.duration_s, abs=0.05)

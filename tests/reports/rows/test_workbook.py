@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,15 @@ def test_settings_counts_and_lists_as_a_reader_expects_them() -> None:
     assert setting({"engine_settings": None}, "chunk_ms", 50) == 50
     assert (whole(999), whole(1234567.4)) == ("999", "1\u202f234\u202f567")
     assert (joined([]), joined(["a"]), joined(["a", "b", "c"])) == ("", "a", "a, b and c")
+
+
+def test_an_answer_says_how_many_blocks_its_comparisons_would_take() -> None:
+    base, *others = as_reference(cell()), cell(threads=1), cell(threads=4)
+    few = [each for of in (base, *others) for each in repeated(of, (100.0, 101.0))]
+    (_, words) = NotebookAnswer.of(evidence_of(few), ["Said."]).lines
+    assert words.startswith("Verdicts on 2 comparisons would take at least 7 blocks per cell: set `blocks` to 7 and ")
+    assert re.search(r"\(about \d+ (s|min \d+ s) more\)\.$", words)
+    one = [each for of in (base, others[0]) for each in repeated(of, (100.0, 101.0))]
+    assert NotebookAnswer.of(evidence_of(one), []).lines[0].startswith("A verdict would take at least 6 blocks")
+    enough = [each for of in (base, others[0]) for each in repeated(of, (100.0,) * 6)]
+    assert NotebookAnswer.of(evidence_of(enough), []).lines == ()
