@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from kokoro_lab._version import __version__
-from kokoro_lab.commands.console import FORWARDED, Json, ReaderGoneError, forward, sentence
+from kokoro_lab.commands.console import DEFAULT_WAIT_S, FORWARDED, Json, ReaderGoneError, Wait, forward, sentence
 from kokoro_lab.errors import InputError, KokoroLabError
 from kokoro_lab.files.failures import is_panic, machine_failure, spare_address_space
 from kokoro_lab.process.signals import Interruption, command, interruption_of
@@ -287,6 +287,7 @@ def gate(
         typer.Option(help="Instead of a run: `instructions` of a call of the tiny model, against their baseline."),
     ] = None,
     accept: Annotated[bool, typer.Option("--accept", help="With --witness: make this count the baseline.")] = False,
+    wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
     as_markdown: Markdown = False,
 ) -> None:
@@ -300,7 +301,7 @@ def gate(
     if witness is not None:
         if run_id or budgets or only or as_markdown:
             raise InputError("--witness excludes --run, --budgets, --only and --markdown; choose one kind of gate")
-        witness_gate(witness, accept=accept, as_json=as_json)
+        witness_gate(witness, accept=accept, as_json=as_json, wait_s=wait_s)
         return
     if accept:
         raise InputError("--accept needs --witness; write `kokoro-lab gate --witness instructions --accept`")

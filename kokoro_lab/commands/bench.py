@@ -23,7 +23,17 @@ from kokoro_lab.benchmarks.peer_bench import TABLE, make_ready, peer_document
 from kokoro_lab.benchmarks.peer_table import ENGINES, TEXTS, PeerPlan, peer_benchmark
 from kokoro_lab.benchmarks.self_test import SelfTest, check_names, outcomes
 from kokoro_lab.benchmarks.simulation import EFFECT, error_table, kind_rows, read_noise
-from kokoro_lab.commands.console import Json, finite, json_text, notice, print_json, print_table
+from kokoro_lab.commands.console import (
+    DEFAULT_WAIT_S,
+    Json,
+    Wait,
+    finite,
+    json_text,
+    notice,
+    print_json,
+    print_table,
+)
+from kokoro_lab.commands.waiting import measuring
 from kokoro_lab.errors import InconclusiveError, InputError, NothingMeasuredError, RegressedError
 from kokoro_lab.files.writing import scratch_folder, write_text
 from kokoro_lab.kernels.library import KERNELS_VARIABLE, choose
@@ -79,6 +89,7 @@ def engine(
     blocks: Blocks = 6,
     budget_s: Budget = 3600.0,
     run_id: RunId = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
 ) -> None:
     """Compare our engine with kokoro-onnx.
@@ -87,7 +98,7 @@ def engine(
     """
     _ensure_built(model, best)
     benchmark = engine_benchmark(EnginePlan(model, best, warm, requests, threads, blocks))
-    _conclude(benchmark, run_id, budget_s, as_json=as_json)
+    _conclude(benchmark, run_id, budget_s, wait_s, as_json=as_json)
 
 
 @app.command()
@@ -105,6 +116,7 @@ def kernels(
     blocks: Blocks = 6,
     budget_s: Budget = 3600.0,
     run_id: RunId = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
 ) -> None:
     """Compare the compiled kernels with the plain graph.
@@ -129,7 +141,7 @@ def kernels(
         "cpu" if clock == "cpu" else "wall",
     )
     benchmark = kernel_benchmark(plan, notice)
-    _conclude(benchmark, run_id, budget_s, as_json=as_json, more=list(loss_rows(plan)) if loss else ())
+    _conclude(benchmark, run_id, budget_s, wait_s, as_json=as_json, more=list(loss_rows(plan)) if loss else ())
 
 
 @app.command()
@@ -141,6 +153,7 @@ def models(
     blocks: Blocks = 6,
     budget_s: Budget = 1800.0,
     run_id: RunId = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
     keep: Annotated[
         Path | None, typer.Option(hidden=True, help="Earlier spelling of --run-id: a path that ends in the run's name.")
     ] = None,
@@ -156,7 +169,7 @@ def models(
     benchmark = model_benchmark(base, names, reference=gate, tokens=_numbers(tokens), blocks=blocks)
     if keep and not run_id:
         run_id = re.sub(r"[^A-Za-z0-9._-]+", "-", keep.name).lstrip("._-")
-    _conclude(benchmark, run_id, budget_s, as_json=as_json, profiled=profiles)
+    _conclude(benchmark, run_id, budget_s, wait_s, as_json=as_json, profiled=profiles)
 
 
 @app.command()
@@ -172,6 +185,7 @@ def peers(
         int, typer.Option(min=1, max=MOST_CALLS, help="Maximum number of warm-up calls per block.")
     ] = 2,
     run_id: RunId = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
     install: Annotated[bool, typer.Option(help="Install missing environments.")] = True,
     use_contaminated: Annotated[
         bool, typer.Option("--use-contaminated", help="Include blocks that other processes disturbed.")
@@ -196,7 +210,8 @@ def peers(
     benchmark = peer_benchmark(plan)
     missing = make_ready(plan, benchmark, install=install, notice=notice)
     run = run_id or _new_run("peers")
-    measured = run_benchmark(benchmark, run, budget_s=budget_s, notice=notice)
+    with measuring(f"run {run}", wait_s, lasts_s=budget_s):
+        measured = run_benchmark(benchmark, run, budget_s=budget_s, notice=notice)
     document = {**peer_document(plan, run, measured, judge(benchmark, measured)), "missing": missing}
     path = results().run(run) / TABLE
     write_text(path, json_text(document))
@@ -218,6 +233,7 @@ def endurance(
     blocks: Annotated[int, typer.Option("--blocks", min=1, max=1000, help="Fresh processes.")] = 2,
     budget_s: Budget = 3600.0,
     run_id: RunId = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
 ) -> None:
     """Check that memory and output stay constant over many calls.
@@ -232,7 +248,7 @@ def endurance(
             raise NothingMeasuredError(f"no kernels ({choose().reason}); measure the model itself with --precision ''")
         file = variant(file, f"kernels-{precision}", notice)
     benchmark = endurance_benchmark(file.name, calls=calls, threads=threads, blocks=blocks)
-    _conclude(benchmark, run_id, budget_s, as_json=as_json)
+    _conclude(benchmark, run_id, budget_s, wait_s, as_json=as_json)
 
 
 @app.command()
@@ -277,6 +293,7 @@ def self_test(
     ] = None,
     budget_s: Budget = 1800.0,
     run_id: RunId = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
 ) -> None:
     """Check that measurements on this machine can be trusted.
@@ -289,7 +306,8 @@ def self_test(
     names = check_names(checks or ())
     run = run_id or _new_run("self-test")
     test = SelfTest(results().run(run), budget_s, trials, replicas, noise_out)
-    rows = [dataclasses.asdict(each) for each in outcomes(names, test, notice=notice, progress=_block_line)]
+    with measuring(f"run {run}", wait_s, lasts_s=budget_s):
+        rows = [dataclasses.asdict(each) for each in outcomes(names, test, notice=notice, progress=_block_line)]
     document = {"run_id": run, "folder": str(test.folder), "checks": rows}
     write_text(test.folder / "self-test.json", json_text(document) + "\n")
     if as_json:
@@ -346,6 +364,7 @@ def _conclude(
     benchmark: Benchmark,
     run_id: str,
     budget_s: float,
+    wait_s: float,
     *,
     as_json: bool,
     more: Sequence[BenchmarkRow] = (),
@@ -353,7 +372,8 @@ def _conclude(
 ) -> None:
     """Measure, judge and print; raises RegressedError if a target is missed, InconclusiveError if one is undecided."""
     run = run_id or _new_run(benchmark.name)
-    measured = run_benchmark(benchmark, run, budget_s=budget_s, notice=notice)
+    with measuring(f"run {run}", wait_s, lasts_s=budget_s):
+        measured = run_benchmark(benchmark, run, budget_s=budget_s, notice=notice)
     rows = [*judge(benchmark, measured), *more]
     operators = profiled(rows) if profiled else []
     document = {**_about(run, benchmark, measured), "rows": [row.as_dict() for row in rows], "profiles": operators}
