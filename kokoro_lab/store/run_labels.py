@@ -128,7 +128,7 @@ def _labels(row: dict[str, Any] | None) -> Labels:
 def refuse_taken(store: StoreReader, run_id: str, labels: Labels, known: Labels = NO_LABELS) -> None:
     """Raise InputError for a label that already stands for something else; those that the run has are `known`."""
     name = labels.name if labels.name != known.name else ""
-    new = ({name, *labels.tags} - {"", *known.tags}) | ({name} - {""})
+    new = {tag for tag in labels.tags if tag not in known.tags} | ({name} - {""})
     if not new:
         return
     wrong = []
