@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from kokoro_lab._version import __version__
-from kokoro_lab.commands.console import FORWARDED, Json, ReaderGoneError, forward, sentence
+from kokoro_lab.commands.console import DEFAULT_WAIT_S, FORWARDED, Json, ReaderGoneError, Wait, forward, sentence
 from kokoro_lab.commands.lazy_groups import GROUPS
 from kokoro_lab.errors import InputError, KokoroLabError
 from kokoro_lab.files.failures import is_panic, machine_failure, spare_address_space
@@ -94,6 +94,8 @@ for group in GROUPS:
 
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table to standard output.")]
 RunId = Annotated[str | None, typer.Option("--run-id", help="Name of the new run (default: plan and time).")]
+
+Run = Annotated[str | None, typer.Option("--run", help="Run: id, name or tag (default: the newest complete run).")]
 
 
 def _print_version(requested: bool) -> None:
@@ -183,29 +185,62 @@ def init(
 
 @app.command()
 def sweep(
-    plan: Annotated[str, typer.Argument(help="Sweep plan: a YAML file, or the name of a plan in data/sweeps/.")],
+    plan: Annotated[
+        str | None,
+        typer.Argument(
+            help="Sweep plan: a YAML file, or the name of a plan in data/sweeps/; --resume with --run-id needs none."
+        ),
+    ] = None,
     run_id: RunId = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run: measure only its missing blocks.")] = False,
     model: Annotated[str | None, typer.Option(help="Model to measure instead of the plan's.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="Text to measure instead of the plan's; repeat for several.")
+    ] = None,
+    text_file: Annotated[
+        list[Path] | None, typer.Option("--text-file", help="File with such a text, UTF-8; repeat for several.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="Tag of the run; repeat for several.")] = None,
+    note: Annotated[str | None, typer.Option(help="Note on the run, for yourself.")] = None,
+    wait_s: Wait = DEFAULT_WAIT_S,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the planned cells and the estimated time; measure nothing.")
+        bool,
+        typer.Option("--dry-run", help="Check everything that can be checked, estimate the time, and measure nothing."),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a sweep plan and store its measurements.
 
-    The plan's notebooks are executed in turn, and each measured block is stored at once.
+    The plan's notebooks are executed in turn, and each measured block is stored at once. Nothing else measures on this
+    machine from the first to the last.
+
+    Exit code 2 of a dry run: the plan would not run as it is here; all reasons are listed.
     """
+    from kokoro_lab.commands.sweep import SweepOptions
     from kokoro_lab.commands.sweep import sweep as run_plan
 
-    run_plan(plan, run_id=run_id, resume=resume, model=model, as_json=as_json, dry_run=dry_run)
+    run_plan(
+        SweepOptions(
+            plan,
+            run_id=run_id,
+            resume=resume,
+            model=model,
+            texts=tuple(text or ()),
+            text_files=tuple(text_file or ()),
+            tags=tuple(tag or ()),
+            note=note,
+            wait_s=wait_s,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
+    )
 
 
 @app.command()
 def compare(
     base: Annotated[str, typer.Argument(help="Baseline: cells, a run, a version, a commit or a folder.")],
     candidate: Annotated[str, typer.Argument(help="Candidate, of the same kind as the baseline.")],
-    run_id: Annotated[str | None, typer.Option("--run", help="Run of the cells (default: the newest).")] = None,
+    run_id: Run = None,
     figure: Annotated[
         str, typer.Option(help="Metric to compare, such as total_ms, ttfa_ms, rtf or infer_ms.")
     ] = "total_ms",
@@ -220,7 +255,7 @@ def compare(
 
     Cells of one run are compared by pairs of blocks, two runs by their ratios to a shared reference cell. Cells are
     given as an id, as factor=value,... or as `reference`; runs as run:ID[@VERSION], version:N, commit:SHA or a folder
-    of exported tables. Nothing is measured.
+    of exported tables; the name or a tag of a run may stand for its id. Nothing is measured.
 
     Exit code 1: slower, or different audio; 3: undecided; 4: nothing was measured.
     """
@@ -240,7 +275,9 @@ def compare(
 
 @app.command()
 def gate(
-    run_id: Annotated[str | None, typer.Option("--run", help="Run (default: the newest).")] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run", help="Run: id, name or tag (default: the newest complete run).")
+    ] = None,
     budgets: Annotated[Path | None, typer.Option(help="Budget file, YAML (default: data/budgets.yaml).")] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Name of a budget to check; repeat for several.")
@@ -253,6 +290,7 @@ def gate(
         typer.Option(help="Instead of a run: `instructions` of a call of the tiny model, against their baseline."),
     ] = None,
     accept: Annotated[bool, typer.Option("--accept", help="With --witness: make this count the baseline.")] = False,
+    wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
     as_markdown: Markdown = False,
 ) -> None:
@@ -267,7 +305,7 @@ def gate(
     if witness is not None:
         if run_id or budgets or only or as_markdown:
             raise InputError("--witness excludes --run, --budgets, --only and --markdown; choose one kind of gate")
-        witness_gate(witness, accept=accept, as_json=as_json)
+        witness_gate(witness, accept=accept, as_json=as_json, wait_s=wait_s)
         return
     if accept:
         raise InputError("--accept needs --witness; write `kokoro-lab gate --witness instructions --accept`")
@@ -283,7 +321,9 @@ def gate(
 
 @app.command()
 def report(
-    run_id: Annotated[str | None, typer.Option("--run", help="Run (default: the newest).")] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run", help="Run: id, name or tag (default: the newest complete run).")
+    ] = None,
     publish: Annotated[bool, typer.Option("--publish", help="Store a copy under results/published/ too.")] = False,
     against: Annotated[
         str | None, typer.Option("--against", metavar="NUMBER|FOLDER", help="Compare with a published report.")

@@ -29,7 +29,8 @@ from kokoro_lab.commands.benchmarking.bench_options import (
     processors,
 )
 from kokoro_lab.commands.benchmarking.instrument import ear, self_test, simulation
-from kokoro_lab.commands.console import Json, json_text, notice, print_json, print_table
+from kokoro_lab.commands.console import DEFAULT_WAIT_S, Json, Wait, json_text, notice, print_json, print_table
+from kokoro_lab.commands.waiting import measuring
 from kokoro_lab.errors import InconclusiveError, InputError, NothingMeasuredError, RegressedError
 from kokoro_lab.files.writing import write_text
 from kokoro_lab.kernels.library import KERNELS_VARIABLE, choose
@@ -64,6 +65,7 @@ def engine(
     blocks: Blocks = 6,
     budget_s: Budget = 3600.0,
     run_id: RunId = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
 ) -> None:
     """Compare our engine with kokoro-onnx.
@@ -72,7 +74,7 @@ def engine(
     """
     ensure_built(model, best)
     benchmark = engine_benchmark(EnginePlan(model, best, warm, requests, threads, blocks))
-    _conclude(benchmark, run_id, budget_s, as_json=as_json)
+    _conclude(benchmark, run_id, budget_s, wait_s, as_json=as_json)
 
 
 @app.command()
@@ -90,6 +92,7 @@ def kernels(
     blocks: Blocks = 6,
     budget_s: Budget = 3600.0,
     run_id: RunId = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
 ) -> None:
     """Compare the compiled kernels with the plain graph.
@@ -114,7 +117,7 @@ def kernels(
         "cpu" if clock == "cpu" else "wall",
     )
     benchmark = kernel_benchmark(plan, notice)
-    _conclude(benchmark, run_id, budget_s, as_json=as_json, more=list(loss_rows(plan)) if loss else ())
+    _conclude(benchmark, run_id, budget_s, wait_s, as_json=as_json, more=list(loss_rows(plan)) if loss else ())
 
 
 @app.command()
@@ -126,6 +129,7 @@ def models(
     blocks: Blocks = 6,
     budget_s: Budget = 1800.0,
     run_id: RunId = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
     keep: Annotated[
         Path | None, typer.Option(hidden=True, help="Earlier spelling of --run-id: a path that ends in the run's name.")
     ] = None,
@@ -141,7 +145,7 @@ def models(
     benchmark = model_benchmark(base, names, reference=gate, tokens=numbers(tokens), blocks=blocks)
     if keep and not run_id:
         run_id = re.sub(r"[^A-Za-z0-9._-]+", "-", keep.name).lstrip("._-")
-    _conclude(benchmark, run_id, budget_s, as_json=as_json, profiled=profiles)
+    _conclude(benchmark, run_id, budget_s, wait_s, as_json=as_json, profiled=profiles)
 
 
 @app.command()
@@ -157,6 +161,7 @@ def peers(
         int, typer.Option(min=1, max=MOST_CALLS, help="Maximum number of warm-up calls per block.")
     ] = 2,
     run_id: RunId = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
     install: Annotated[bool, typer.Option(help="Install missing environments.")] = True,
     use_contaminated: Annotated[
         bool, typer.Option("--use-contaminated", help="Include blocks that other processes disturbed.")
@@ -181,7 +186,8 @@ def peers(
     benchmark = peer_benchmark(plan)
     missing = make_ready(plan, benchmark, install=install, notice=notice)
     run = run_id or new_run("peers")
-    measured = run_benchmark(benchmark, run, budget_s=budget_s, notice=notice)
+    with measuring(f"run {run}", wait_s, lasts_s=budget_s):
+        measured = run_benchmark(benchmark, run, budget_s=budget_s, notice=notice)
     document = {**peer_document(plan, run, measured, judge(benchmark, measured)), "missing": missing}
     path = results().run(run) / TABLE
     write_text(path, json_text(document))
@@ -203,6 +209,7 @@ def endurance(
     blocks: Annotated[int, typer.Option("--blocks", min=1, max=1000, help="Fresh processes.")] = 2,
     budget_s: Budget = 3600.0,
     run_id: RunId = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
 ) -> None:
     """Check that memory and output stay constant over many calls.
@@ -217,7 +224,7 @@ def endurance(
             raise NothingMeasuredError(f"no kernels ({choose().reason}); measure the model itself with --precision ''")
         file = variant(file, f"kernels-{precision}", notice)
     benchmark = endurance_benchmark(file.name, calls=calls, threads=threads, blocks=blocks)
-    _conclude(benchmark, run_id, budget_s, as_json=as_json)
+    _conclude(benchmark, run_id, budget_s, wait_s, as_json=as_json)
 
 
 app.command()(ear)
@@ -229,6 +236,7 @@ def _conclude(
     benchmark: Benchmark,
     run_id: str,
     budget_s: float,
+    wait_s: float,
     *,
     as_json: bool,
     more: Sequence[BenchmarkRow] = (),
@@ -236,7 +244,8 @@ def _conclude(
 ) -> None:
     """Measure, judge and print; raises RegressedError if a target is missed, InconclusiveError if one is undecided."""
     run = run_id or new_run(benchmark.name)
-    measured = run_benchmark(benchmark, run, budget_s=budget_s, notice=notice)
+    with measuring(f"run {run}", wait_s, lasts_s=budget_s):
+        measured = run_benchmark(benchmark, run, budget_s=budget_s, notice=notice)
     rows = [*judge(benchmark, measured), *more]
     operators = profiled(rows) if profiled else []
     document = {**_about(run, benchmark, measured), "rows": [row.as_dict() for row in rows], "profiles": operators}

@@ -16,11 +16,14 @@ import typer
 from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.files.reading import reason
 from kokoro_lab.process.streams import silence, tell
+from kokoro_lab.units import LONGEST_S
 
 __all__ = [
+    "DEFAULT_WAIT_S",
     "FORWARDED",
     "Json",
     "ReaderGoneError",
+    "Wait",
     "finite",
     "forward",
     "json_text",
@@ -34,6 +37,9 @@ __all__ = [
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output.")]
 """The option `--json` of a command."""
+
+DEFAULT_WAIT_S = 600.0
+"""Longer than the plans quick and ci take; whoever queues behind a longer run says so with `--wait`."""
 
 FORWARDED: dict[str, Any] = {
     "hidden": True,
@@ -70,6 +76,16 @@ def finite(value: float) -> float:
     if not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a finite number.")
     return value
+
+
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait", min=0, max=LONGEST_S, callback=finite, metavar="SECONDS",
+        help="Longest wait for another measurement on this machine to end; 0 refuses to wait.",
+    ),
+]  # fmt: skip
+"""The option `--wait` of a command that measures."""
 
 
 def sentence(message: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kokoro_lab.commands.console import notice, print_json, print_markdown, print_table
+from kokoro_lab.commands.waiting import measuring
 from kokoro_lab.errors import InconclusiveError, InputError, NothingMeasuredError, RegressedError
 from kokoro_lab.measure.machine.instruction_counter import available_counter
 from kokoro_lab.store import StoreReader
@@ -16,6 +17,7 @@ from kokoro_lab.store.budget_gate import BudgetResult, gate_run
 from kokoro_lab.store.budgets import load_budgets
 from kokoro_lab.store.layout import results
 from kokoro_lab.store.run_comparison import model_notes
+from kokoro_lab.store.run_facts.run_labels import chosen_run
 from kokoro_lab.store.store_reader import nothing_measured
 from kokoro_lab.store.witness.instruction_gauge import LIMIT, count_instructions, witnessed
 
@@ -51,7 +53,7 @@ def gate(
     budgets = load_budgets(path)
     place = results()
     store = StoreReader(place.tables)
-    chosen = run_id or store.latest_run()
+    chosen = chosen_run(store, run_id)
     blocks = stored_blocks(store, chosen) if chosen else []
     if chosen is None or not blocks:
         missing = f"there are no rows of run {chosen!r}; see the stored runs with `kokoro-lab results list`"
@@ -71,13 +73,14 @@ def gate(
     _conclude(chosen, outcomes)
 
 
-def witness_gate(witness: str, *, accept: bool, as_json: bool) -> None:
+def witness_gate(witness: str, *, accept: bool, as_json: bool, wait_s: float = 0.0) -> None:
     """Count the instructions of a call of the tiny model, store the count, and hold it against its baseline.
 
     Raises:
         InputError: unknown witness.
         NothingMeasuredError: this machine counts no instructions.
         RegressedError: the count exceeds its baseline by more than the limit.
+        BusyError: another run has been measuring for longer than `wait_s` seconds.
         InconclusiveError: there is no baseline, or the speech has another length than the baseline's.
     """
     if witness != WITNESS:
@@ -85,7 +88,9 @@ def witness_gate(witness: str, *, accept: bool, as_json: bool) -> None:
     counter = available_counter()
     if counter == "valgrind":
         notice("valgrind counts the instructions of a few calls of the tiny model, which takes some minutes")
-    result = witnessed(results().root, count_instructions(counter), accept=accept)
+    with measuring("a count of instructions", wait_s):
+        counted = count_instructions(counter)
+    result = witnessed(results().root, counted, accept=accept)
     if as_json:
         base = None if result.baseline is None else asdict(result.baseline)
         document = {"rows": [asdict(result.row)], "baseline": base, "ratio": result.gauge.value, "limit": 1 + LIMIT}

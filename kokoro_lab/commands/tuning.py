@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kokoro_lab.commands.console import finite, notice, print_json, print_table
+from kokoro_lab.commands.console import DEFAULT_WAIT_S, Wait, finite, notice, print_json, print_table
+from kokoro_lab.commands.waiting import measuring
 from kokoro_lab.errors import InconclusiveError
 from kokoro_lab.units import LONGEST_S
 from kokoro_lab.variants.make import plain_model
@@ -31,6 +32,7 @@ def tune(
     budget_s: Annotated[
         float, typer.Option(min=0, max=LONGEST_S, callback=finite, help="Time limit after which no block starts, s.")
     ] = 1200.0,
+    wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
 ) -> None:
     """Measure a model's variants, and use the fastest by default.
@@ -44,7 +46,8 @@ def tune(
     if make and not variants:
         make_candidates(name, notice=notice)
     lengths = [int(each) for each in tokens.split(",") if each.strip().isdecimal()]
-    result = measure(name, variants or (), tokens=lengths, blocks=blocks, budget_s=budget_s, notice=notice)
+    with measuring(f"the tuning of {name}", wait_s, lasts_s=budget_s):
+        result = measure(name, variants or (), tokens=lengths, blocks=blocks, budget_s=budget_s, notice=notice)
     rows = [row.as_dict() for row in result.rows]
     if as_json:
         print_json({**asdict(result.tuned), "rows": rows, "undecided": list(result.undecided)})
@@ -63,6 +66,7 @@ def search(
     least_snr_db: Annotated[
         float, typer.Option(callback=finite, help="Lowest signal-to-noise ratio of the chosen set, dB.")
     ] = 22.0,
+    wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
 ) -> None:
     """Find the layers that are worth quantizing.
@@ -70,7 +74,8 @@ def search(
     One group of layers at a time is quantized and measured; the chosen groups save most time at an acceptable loss.
     """
     _, model, arch = plain_model(name)
-    groups = sensitivities(model, arch=arch, notice=notice)
+    with measuring(f"the layers of {name}", wait_s):
+        groups = sensitivities(model, arch=arch, notice=notice)
     chosen = {each.group for each in best_set(groups, least_snr_db)}
     rows = [{**asdict(each), "patterns": list(each.patterns), "taken": each.group in chosen} for each in groups]
     if as_json:

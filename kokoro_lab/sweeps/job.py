@@ -27,12 +27,11 @@ from kokoro_lab.measure.statistics.verdicts import with_twins
 from kokoro_lab.models.catalog import default_model
 from kokoro_lab.runtime.providers import parse
 from kokoro_lab.store.layout import RUN_ID
-from kokoro_lab.sweeps.preset_texts import preset_names, preset_text
+from kokoro_lab.sweeps.own_texts import WithTexts, refuse_unknown
 from kokoro_lab.units import LONGEST_S
 
 __all__ = [
     "MOST_CELLS",
-    "OWN_TEXT",
     "Group",
     "Job",
     "PlannedCell",
@@ -64,11 +63,7 @@ MOST_CELLS = 2_000
 """Cells of a plan: with the fewest blocks they take hours, and planning them takes seconds."""
 MOST_BLOCKS = 100_000
 """Blocks of a notebook: at a second each they take more than a day."""
-LONGEST_TEXT = 100_000  # characters of a text of one's own: an hour of speech
 LONGEST_LEVEL = 1_000  # characters of a factor's level: a name, or the path of a file
-
-OWN_TEXT = "own"
-"""The level of the factor `text` that stands for the job's own text."""
 
 Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
 """A time limit."""
@@ -134,8 +129,7 @@ else:
 class Group(_Levels):
     """A cross product of factor levels: each factor is a field of a cell, with a list of levels or a single level.
 
-    `text` names texts in data/texts/, or is "own" for the job's `own_text`; `engine_settings` names other fields of
-    EngineConfig.
+    `text` names texts in data/texts/ or own texts of the plan, `engine_settings` other fields of EngineConfig.
     """
 
     @field_validator("provider")
@@ -146,9 +140,7 @@ class Group(_Levels):
     @field_validator("text")
     @classmethod
     def _known_texts(cls, names: list[str]) -> list[str]:
-        unknown = sorted(set(names) - {*preset_names(), OWN_TEXT})
-        if unknown:
-            raise ValueError(f"unknown text {', '.join(unknown)}, choose from {', '.join(preset_names())}")
+        refuse_unknown(names)
         return names
 
     @property
@@ -171,7 +163,7 @@ class PlannedCell:
     blocks: int
 
 
-class Job(SamplingCounts):
+class Job(WithTexts, SamplingCounts):
     """The measurements of one notebook in one run; `read` and `planned` raise PlanError, which lists every mistake."""
 
     run_id: Annotated[str, Field(pattern=RUN_ID)]
@@ -179,8 +171,6 @@ class Job(SamplingCounts):
     plan: str = ""
     groups: Annotated[list[Group], Field(min_length=1)]
     model: str = "default"
-    own_text: Annotated[str, Field(max_length=LONGEST_TEXT)] = ""
-    """The text that groups call "own"; rows have it in full."""
     budget_s: Seconds
     """Seconds for all blocks of the notebook in the run together."""
     order_seed: int = 0
@@ -230,7 +220,7 @@ class Job(SamplingCounts):
         cells_within(self.groups, f"notebook {self.notebook}")
         cells_by_id: dict[str, PlannedCell] = {}
         wrong: list[str] = []
-        text_of = functools.cache(self._text)  # may read a file
+        text_of = functools.cache(self.named_text)  # reads a file
         for group in self.groups:
             for levels in group.combinations():
                 try:
@@ -261,15 +251,8 @@ class Job(SamplingCounts):
         ]
         return marked + _twins(marked) if self.twins else marked
 
-    def _text(self, name: str) -> str:
-        if name != OWN_TEXT:
-            return preset_text(name)
-        if not self.own_text.strip():
-            raise PlanError(f"text {OWN_TEXT!r} has nothing to speak; give a text")
-        return self.own_text
-
-    def _cell(self, group: Group, levels: dict[str, Any], text: str) -> Cell:
-        preset = levels.pop("text")
+    def _cell(self, group: Group, levels: dict[str, Any], named: tuple[str, str, str | None]) -> Cell:
+        text, preset, lang = named
         options = parse(levels["provider"], levels.pop("provider_options")).options
         return Cell(
             **{
@@ -279,6 +262,7 @@ class Job(SamplingCounts):
                 "engine_settings": tuple(levels["engine_settings"].items()),
                 "text": text,
                 "text_preset": preset,
+                "lang": lang or levels["lang"],
                 "repeats": group.repeats or self.repeats or DEFAULT_REPEATS,
                 "warmup_cap": group.warmup_cap or self.warmup_cap or DEFAULT_WARMUP_CAP,
             }

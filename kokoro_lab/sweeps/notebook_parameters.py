@@ -23,17 +23,9 @@ from kokoro_lab.files.documents import parse_yaml, validated
 from kokoro_lab.measure.records.cell import Scalar
 from kokoro_lab.runtime.providers import parse
 from kokoro_lab.store.layout import Results, check_run_id, results
-from kokoro_lab.sweeps.job import (
-    LONGEST_LEVEL,
-    LONGEST_TEXT,
-    OWN_TEXT,
-    Job,
-    Seconds,
-    document_of,
-    named_model,
-    own_model,
-)
-from kokoro_lab.sweeps.preset_texts import preset_names
+from kokoro_lab.sweeps.job import LONGEST_LEVEL, Job, Seconds, document_of, named_model, own_model
+from kokoro_lab.sweeps.own_texts import OWN
+from kokoro_lab.sweeps.preset_texts import MOST_BYTES, preset_names
 from kokoro_lab.sweeps.progress import ProgressFile
 
 __all__ = ["KNOWN", "NotebookParameters", "ParameterError", "open_job", "read_parameters"]
@@ -102,7 +94,7 @@ def _several(kind: Any, least: int = 1) -> Any:
 KNOWN: Mapping[str, Any] = {
     "job_file": Word,
     "texts": _several(Annotated[Word, AfterValidator(_preset)]),
-    "text": Annotated[Text, Field(max_length=LONGEST_TEXT)],
+    "text": Annotated[Text, Field(max_length=MOST_BYTES)],
     "providers": _several(Annotated[Word, AfterValidator(_provider)]),
     "provider_options": _several(dict[str, str]),
     "threads": _several(Annotated[int, Field(ge=0, le=256)]),
@@ -154,7 +146,7 @@ def read_parameters(namespace: Mapping[str, Any], *, notebook: str) -> NotebookP
     checked: BaseModel = validated(model, given, what=f"notebook {notebook}", error=ParameterError)
     values = {name: getattr(checked, name) for name in kinds}
     if values.get("text") and "texts" in values:
-        values["texts"] = [OWN_TEXT]
+        values["texts"] = [OWN]
     named = values.get("results_folder")
     folder = Path(named).expanduser().absolute() if named else results().root
     earlier = [each for each in namespace.values() if isinstance(each, NotebookParameters)]
@@ -178,7 +170,7 @@ def open_job(given: NotebookParameters, *, groups: list[dict[str, Any]], **fixed
         "plan": "lab",
         "model": models[0] if models else own_model(),
         "results": given.results,
-        "own_text": values.get("text", ""),
+        "texts": {OWN: {"text": text}} if (text := values.get("text", "")) else {},
         "order_seed": values.get("seed", 0),
         "groups": [{"model": models, **group} if models else group for group in groups],
         **{name: values[name] for name in ("blocks", "repeats", "budget_s") if name in values},

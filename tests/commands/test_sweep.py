@@ -46,8 +46,8 @@ class Lab:
         plan = {"name": "trial", "about": "a test", "budget_s": 3600, "model": whole, "notebooks": [notebook]}
         self.plan_path.write_text(yaml.safe_dump(plan))
 
-    def start(self, *more: str) -> subprocess.Popen[str]:
-        command = [*COMMAND, "sweep", str(self.plan_path), "--run-id", "r1", *more]
+    def start(self, *more: str, run_id: str = "r1") -> subprocess.Popen[str]:
+        command = [*COMMAND, "sweep", str(self.plan_path), "--run-id", run_id, *more]
         return subprocess.Popen(
             command, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -150,6 +150,25 @@ def test_a_notebook_that_fails_leaves_its_half_executed_copy_and_rows_that_say_s
     assert kinds["ran"] == kinds["ttfa"] == kinds["answer"] == set(), "what comes after it was not executed"
 
 
+def test_two_sweeps_at_once_measure_one_after_the_other(lab: Lab) -> None:
+    sampling = {"repeats": 1, "warmup_cap": 1, "blocks": 1, "retries": 0}
+    notebooks = [
+        {"notebook": "providers", "groups": [{"text": "short"}], **sampling},
+        {"notebook": "history", "groups": [{"text": "ultra-short", "intra_op_threads": [2, 1]}], **sampling},
+    ]
+    plan = {"name": "trial", "about": "a test", "budget_s": 300, "model": "tiny", "notebooks": notebooks}
+    lab.plan_path.write_text(yaml.safe_dump(plan))
+    with lab.start("--tag", "pair") as first, lab.start("--tag", "pair", run_id="r2") as second:
+        said = [process.communicate(timeout=560)[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), said
+    cells = lab.store.cells().sort_values("started_at")
+    assert list(cells["run_id"]) in (["r1"] * 3 + ["r2"] * 3, ["r2"] * 3 + ["r1"] * 3)
+    assert sum("Waiting for another measurement to end" in each for each in said) == 1
+    runs = lab.store.runs()
+    assert [(run["tags"], run["complete"]) for run in runs] == [(["pair"], True)] * 2
+    assert lab.processes() == []
+
+
 def test_a_sweep_of_a_model_that_is_missing_does_not_start(lab: Lab) -> None:
     lab.plan(whole="nowhere.onnx")
     code, _, err = lab.sweep()
@@ -171,7 +190,7 @@ def test_a_stopped_sweep_leaves_nothing_running_and_resumes_with_what_is_missing
     assert 1 <= kept < 4
     statuses = list(lab.store.notebooks("r1")["status"])
     assert statuses == ([] if killed else ["interrupted"])
-    command = f"kokoro-lab sweep {lab.plan_path} --run-id r1 --resume"
+    command = "kokoro-lab sweep --run-id r1 --resume"
     assert killed or err.endswith(f"; {kept} block{'s are' if kept > 1 else ' is'} stored, continue with {command}.\n")
     assert lab.executed.exists(), "the half-executed copy is kept"
 

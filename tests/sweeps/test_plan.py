@@ -219,17 +219,6 @@ def test_a_job_survives_its_file_and_a_foreign_one_is_refused(write: Write, tmp_
         Job.read(tmp_path / "nothing.json")
 
 
-def test_a_text_of_ones_own_is_spoken_by_the_groups_that_name_it(tmp_path: Path) -> None:
-    values = {"run_id": "r", "notebook": "providers", "groups": [{"text": ["own", "hello"]}], "budget_s": 9}
-    job = Job(**values, results=tmp_path, own_text="Good morning.")
-    own, hello = (item.cell for item in job.planned())
-    assert (own.text, own.text_preset, own.reference) == ("Good morning.", "own", True)
-    assert hello.text_preset == "hello"
-    for nothing in ("", "  "):
-        with pytest.raises(PlanError, match="'own' has nothing to speak; give a text"):
-            Job(**values, results=tmp_path, own_text=nothing).planned()
-
-
 def test_the_results_folder_of_a_job_is_the_same_for_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     values = {"run_id": "r", "notebook": "providers", "groups": [{"text": "short"}], "budget_s": 9}

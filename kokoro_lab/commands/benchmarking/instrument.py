@@ -13,7 +13,17 @@ from kokoro_lab.benchmarks.ear_calibration import calibration_page
 from kokoro_lab.benchmarks.self_test import SelfTest, check_names, outcomes
 from kokoro_lab.benchmarks.simulation import EFFECT, error_table, kind_rows, read_noise
 from kokoro_lab.commands.benchmarking.bench_options import MOST_CALLS, Budget, RunId, new_run, shares
-from kokoro_lab.commands.console import Json, finite, json_text, notice, print_json, print_table
+from kokoro_lab.commands.console import (
+    DEFAULT_WAIT_S,
+    Json,
+    Wait,
+    finite,
+    json_text,
+    notice,
+    print_json,
+    print_table,
+)
+from kokoro_lab.commands.waiting import measuring
 from kokoro_lab.errors import InconclusiveError, InputError, RegressedError
 from kokoro_lab.files.writing import scratch_folder, write_text
 from kokoro_lab.process.streams import tell
@@ -65,6 +75,7 @@ def self_test(
     ] = None,
     budget_s: Budget = 1800.0,
     run_id: RunId = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
 ) -> None:
     """Check that measurements on this machine can be trusted.
@@ -77,7 +88,8 @@ def self_test(
     names = check_names(checks or ())
     run = run_id or new_run("self-test")
     test = SelfTest(results().run(run), budget_s, trials, replicas, noise_out)
-    rows = [dataclasses.asdict(each) for each in outcomes(names, test, notice=notice, progress=_block_line)]
+    with measuring(f"run {run}", wait_s, lasts_s=budget_s):
+        rows = [dataclasses.asdict(each) for each in outcomes(names, test, notice=notice, progress=_block_line)]
     document = {"run_id": run, "folder": str(test.folder), "checks": rows}
     write_text(test.folder / "self-test.json", json_text(document) + "\n")
     if as_json:

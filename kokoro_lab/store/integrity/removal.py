@@ -32,7 +32,7 @@ def check_removable(results: Results, run_id: str) -> dict[str, int]:
     counts = {name: store.stored_rows(name, where) for name in tables}
     if not any(counts.values()) and not any(folder.exists() or folder.is_symlink() for folder in folders):
         raise InputError(f"unknown run {run_id!r}; see the stored runs with `kokoro-lab results list`")
-    if measured_now() == f"run {run_id}" or _executing(folders[0]):
+    if f"run {run_id}" in measured_now() or _executing(folders[0]):
         raise BusyError(f"run {run_id!r} is being measured; wait until it has ended, or end it")
     return {name: count for name, count in counts.items() if count}
 
