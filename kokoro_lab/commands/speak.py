@@ -15,7 +15,7 @@ from kokoro_lab.audio.wav import write_audio
 from kokoro_lab.commands.console import notice, print_json
 from kokoro_lab.engine.config import EngineConfig, variable
 from kokoro_lab.engine.engine import Engine
-from kokoro_lab.runtime.exact.preparation import prepare_aside
+from kokoro_lab.runtime.exact.form_preparation import prepare_aside
 from kokoro_lab.text.decoding import decoded
 from kokoro_lab.units import SAMPLE_RATE
 

@@ -27,7 +27,7 @@ from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.process.cancellation import Cancellation
 from kokoro_lab.process.lifetime import Lifetime, TextInFlight
 from kokoro_lab.runtime.arena import ArenaStatus
-from kokoro_lab.runtime.exact.preparation import Preparation
+from kokoro_lab.runtime.exact.form_preparation import Preparation
 from kokoro_lab.runtime.idle import IdleTimer
 from kokoro_lab.runtime.memory import Watchdog, trim
 from kokoro_lab.runtime.pool import RoutedInference

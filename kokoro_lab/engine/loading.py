@@ -20,7 +20,7 @@ from kokoro_lab.engine.reader import Reader
 from kokoro_lab.models.catalog import ModelFile
 from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.runtime.arena import size_for_machine_mib
-from kokoro_lab.runtime.exact.preparation import prepare_now
+from kokoro_lab.runtime.exact.form_preparation import prepare_now
 from kokoro_lab.runtime.pool import SessionPool, role_settings
 from kokoro_lab.runtime.priority import set_priority
 from kokoro_lab.runtime.session import Inference, Session

@@ -29,7 +29,7 @@ from kokoro_lab.runtime.exact.exact_form import (
     preparation_lock,
     record_failure,
 )
-from kokoro_lab.runtime.exact.preparation import no_room
+from kokoro_lab.runtime.exact.form_preparation import no_room
 from kokoro_lab.variants.make import adopt, make
 from kokoro_lab.variants.make_preoptimized import preoptimized
 from kokoro_lab.variants.model_verification import verify_model

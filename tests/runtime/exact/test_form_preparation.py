@@ -17,9 +17,9 @@ from kokoro_lab.engine.engine import Engine
 from kokoro_lab.kernels.library import choose
 from kokoro_lab.models import catalog
 from kokoro_lab.models.catalog import ModelFile, models_folder, resolve
-from kokoro_lab.runtime.exact import preparation
+from kokoro_lab.runtime.exact import form_preparation
 from kokoro_lab.runtime.exact.exact_form import exact_form
-from kokoro_lab.runtime.exact.preparation import Preparation, no_room, prepare_aside, prepare_now
+from kokoro_lab.runtime.exact.form_preparation import Preparation, no_room, prepare_aside, prepare_now
 from kokoro_lab.variants.default_form.make_exact import prepare_form
 
 WITHIN_S = 300
@@ -114,9 +114,9 @@ def test_without_room_nothing_is_started_and_one_message_says_so(
 
 
 def test_a_program_without_an_interpreter_says_so(source: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparation.sys, "executable", "")
+    monkeypatch.setattr(form_preparation.sys, "executable", "")
     assert "not run by a Python interpreter" in prepare_aside(source)
-    monkeypatch.setattr(preparation.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(form_preparation.sys, "executable", "/nowhere/python")
     assert "No such file" in prepare_aside(source)
     said: list[str] = []
     prepare_now(source, said.append)
@@ -125,7 +125,7 @@ def test_a_program_without_an_interpreter_says_so(source: ModelFile, monkeypatch
 
 def test_it_is_started_once_by_however_many_texts(source: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
-    monkeypatch.setattr(preparation, "prepare_aside", lambda file: started.append(file.name) or "started")
+    monkeypatch.setattr(form_preparation, "prepare_aside", lambda file: started.append(file.name) or "started")
     waiting = Preparation(source)
     for _ in range(3):
         waiting.spoken()
