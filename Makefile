@@ -24,7 +24,7 @@ help:
 	@echo "make audit      look the locked versions up among the published vulnerabilities (1 minute)"
 	@echo "make sbom       write build/sbom.json, the bill of materials, as CycloneDX   (1 minute)"
 	@echo "make lab        open notebooks/index.ipynb in JupyterLab                 (seconds)"
-	@echo "make tune       measure the variants; the fastest equivalent variant becomes the default (15 minutes)"
+	@echo "make tune       measure the variants; the fastest equivalent variant becomes the default (5 minutes)"
 	@echo "make publish    copy the newest report to results/published/             (1 minute)"
 	@echo "make self-test  check that measurements on this machine can be trusted   (20 minutes)"
 	@echo "make reference  compare with upstream PyTorch, in $(REFERENCE)     (5 minutes, 1 GB)"

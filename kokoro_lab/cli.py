@@ -134,7 +134,11 @@ def say(
     stream: Annotated[bool, typer.Option("--stream", help="Synthesize in chunks; --json has their times.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Synthesize a text into an audio file."""
+    """Synthesize a text into an audio file.
+
+    The first call then makes the default model's exact form on compiled kernels in the background, which later calls
+    use; KOKORO_PREPARE=off leaves it out.
+    """
     from kokoro_lab.commands import speak
 
     settings = {"model": model, "provider": provider}

@@ -21,6 +21,9 @@ else:
     settings.load_profile("kokoro-lab")
 
 
+# Nothing that a test speaks with makes another form of a model aside; the tests of that turn it on.
+os.environ.setdefault("KOKORO_PREPARE", "off")
+
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # Tests measure at the same time in several processes: each process of the tests stands for a machine of its own.
     name = f"kokoro-lab-{os.environ['PYTEST_XDIST_TESTRUNUID']}-{worker}.lock"

@@ -54,6 +54,7 @@ LAZY = {
     "models/rewrite/quantize_dynamic.py": QUICK,
     "reports/figures/speaking_panel.py": "only a notebook that is used by hand has widgets",
     "runtime/arena.py": ENGINE,
+    "runtime/exact/form_preparation.py": ENGINE,
     "runtime/memory.py": ENGINE,
     "runtime/opening.py": ENGINE,
     "runtime/preoptimized.py": ENGINE,

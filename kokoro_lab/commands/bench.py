@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +39,7 @@ from kokoro_lab.models.catalog import resolve
 from kokoro_lab.models.rewrite.kernel_rewrite import PRECISIONS
 from kokoro_lab.store.layout import results
 from kokoro_lab.sweeps.preset_texts import preset_text
+from kokoro_lab.variants.default_form.make_exact import prepare_form
 from kokoro_lab.variants.landscape import variant
 
 __all__ = ["app", "models", "peers"]
@@ -57,7 +58,7 @@ PEER_COLUMNS = (
 
 @app.command()
 def engine(
-    model: Annotated[str, typer.Option(help="Model file that both engines use.")] = "stand-in",
+    model: Annotated[str, typer.Option(help="Model whose weights both engines use.")] = "stand-in",
     best: Annotated[str, typer.Option(help="Another model for our engine, with its own targets.")] = "",
     warm: Annotated[int, typer.Option(min=1, max=MOST_CALLS, help="Timed warm calls per process.")] = 10,
     requests: Annotated[int, typer.Option(min=2, max=MOST_CALLS, help="Mixed requests per process.")] = 200,
@@ -68,12 +69,17 @@ def engine(
     wait_s: Wait = DEFAULT_WAIT_S,
     as_json: Json = False,
 ) -> None:
-    """Compare our engine with kokoro-onnx.
+    """Compare our engine, as it runs by default, with kokoro-onnx.
 
-    Both use the same model file; latency and memory are compared. It takes about half an hour.
+    Both use the same weights: kokoro-onnx reads the model's file, our engine its exact form on compiled kernels, or the
+    same file where there are none. Latency and memory are compared. It takes about half an hour.
     """
     ensure_built(model, best)
-    benchmark = engine_benchmark(EnginePlan(model, best, warm, requests, threads, blocks))
+    prepared = prepare_form(model, notice=notice)
+    if prepared.reason:
+        notice(f"our engine runs the plain form of {model}: {prepared.reason}")
+    ours = prepared.model.name
+    benchmark = engine_benchmark(EnginePlan(model, ours, best, warm, requests, threads, blocks))
     _conclude(benchmark, run_id, budget_s, wait_s, as_json=as_json)
 
 
@@ -252,7 +258,11 @@ def _conclude(
     if as_json:
         print_json(document)
     else:
-        print_table(_worded(document["rows"]), COLUMNS, title=f"Benchmark {benchmark.name}, run {run}")
+        of_speed = any(target.speed for target in benchmark.targets)
+        means = "speed over the base's" if of_speed else "figure over the base's, lower is better"
+        print_table(_worded(document["rows"]), COLUMNS, title=f"Benchmark {benchmark.name}, run {run}; ratio: {means}")
+        for line in () if of_speed else _sentences(rows):
+            notice(line)
         if operators:
             large = [each for each in operators if each["share"] >= 0.01]
             print_table(large, ("model", "tokens", "operator", "nodes", "ms", "share"), title="Time per operator")
@@ -273,6 +283,14 @@ def _worded(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {**row, "verdict": words.get(row["verdict"], row["verdict"])} if row["unit"] == "MB" else row for row in rows
     ]
+
+
+def _sentences(rows: Sequence[BenchmarkRow]) -> Iterator[str]:
+    """What the ratios of times say, for those that were shown to differ."""
+    for row in rows:
+        if row.base and row.unit == "ms" and row.ratio and row.verdict in ("faster", "slower"):
+            factor = 1.0 / row.ratio if row.verdict == "faster" else row.ratio
+            yield f"{row.contestant}, {row.figure}: {factor:.1f}x {row.verdict} than {row.base}"
 
 
 def _about(run_id: str, benchmark: Benchmark, blocks: Sequence[Block]) -> Mapping[str, Any]:

@@ -149,6 +149,14 @@ def _kernels() -> CheckResult:
     return "ok", f"{library['kernels']} is in use; compiled: {', '.join(library['compiled'])}"
 
 
+def _default_form() -> CheckResult:
+    default = default_model()
+    if default not in installed_names():
+        return "limited", f"{default} is not installed yet; `kokoro-lab models prepare` makes what speaks fastest here"
+    choice = choose_model(EngineConfig())
+    return "limited" if choice.form == "plain" else "ok", f"{choice.model.name}: {choice.why}"
+
+
 def _tuned() -> CheckResult:
     default = default_model()
     if default not in installed_names():
@@ -245,6 +253,7 @@ _CHECKS: dict[str, Callable[[], CheckResult]] = {
     "notebooks": _notebooks,
     "compiler": _compiler,
     "kernels": _kernels,
+    "default form": _default_form,
     "tuned model": _tuned,
     "pre-optimised": _preoptimised,
     "cores": _cores,

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kokoro_lab.commands.console import FORWARDED, Json, forward, notice, print_json, print_table
+from kokoro_lab.commands.preparing import PrepareOption, prepare, prepare_installed
 from kokoro_lab.commands.tuning import search, tune
 from kokoro_lab.errors import InputError, ModelError, RegressedError
 from kokoro_lab.files.reading import decoding
@@ -61,17 +62,22 @@ def list_models(as_json: Json = False) -> None:
 
 @app.command()
 def build(
-    name: Annotated[str, typer.Argument(help="Model to build: stand-in or tiny.")] = "stand-in", as_json: Json = False
+    name: Annotated[str, typer.Argument(help="Model to build: stand-in or tiny.")] = "stand-in",
+    prepared: PrepareOption = True,
+    as_json: Json = False,
 ) -> None:
     """Build a stand-in model with seeded weights."""
     if name not in STAND_INS:
         raise InputError(f"cannot build {name!r}; choose one of {', '.join(STAND_INS)}")
-    _print_files([build_stand_in(name, notice=notice)], as_json)
+    file = build_stand_in(name, notice=notice)
+    prepare_installed(file, prepared)
+    _print_files([file], as_json)
 
 
 @app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="Published model or voices; see `models list`.")],
+    prepared: PrepareOption = True,
     as_json: Json = False,
 ) -> None:
     """Download and install a published model, or voices.
@@ -85,6 +91,7 @@ def fetch(
                 print_json({"voices": [{"name": name, "path": str(path)}]})
             return
         file = fetch_model(name, progress=progress)
+    prepare_installed(file, prepared)
     _print_files([file], as_json)
 
 
@@ -92,6 +99,7 @@ def fetch(
 def import_file(
     file: Annotated[Path, typer.Argument(help="ONNX export of upstream's model, or upstream's .pth.")],
     name: Annotated[str, typer.Option("--name", help="Name for the imported model.")],
+    prepared: PrepareOption = True,
     as_json: Json = False,
 ) -> None:
     """Import an ONNX export or a .pth of upstream's model.
@@ -101,6 +109,8 @@ def import_file(
     installed, recovered, proof = adopt(file, name, notice=notice)
     if proof is None:
         notice("not verified, as a .pth cannot be run here; `make reference` compares such weights with PyTorch")
+    else:
+        prepare_installed(installed, prepared)
     if as_json:
         details = {"unread": list(recovered.unread), "proof": None if proof is None else asdict(proof)}
         print_json({"models": [{**asdict(installed), **details}]})
@@ -178,6 +188,7 @@ def verify(
         _verify_quality(name, against, as_json)
 
 
+app.command()(prepare)
 app.command()(tune)
 app.command()(search)
 

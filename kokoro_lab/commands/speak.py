@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import numpy as np
 
 from kokoro_lab.audio.wav import write_audio
 from kokoro_lab.commands.console import notice, print_json
-from kokoro_lab.engine.config import EngineConfig
+from kokoro_lab.engine.config import EngineConfig, variable
 from kokoro_lab.engine.engine import Engine
+from kokoro_lab.runtime.exact.form_preparation import prepare_aside
 from kokoro_lab.text.decoding import decoded
 from kokoro_lab.units import SAMPLE_RATE
 
@@ -32,7 +35,8 @@ def say(
     spoken = _read_input() if text == "-" else text
     requested = {name: value for name, value in settings.items() if value is not None}
     config = EngineConfig.from_environment(voices=(voice,), **requested)
-    with Engine.load(config, notice=notice) as engine:
+    aside = config.prepare == "background" or variable("prepare") not in os.environ
+    with Engine.load(replace(config, prepare="off") if aside else config, notice=notice) as engine:
         how = ", pre-optimised" if engine.spoken.preoptimized else ""
         notice(f"speaking with {engine.model.name}{how}: {engine.spoken.why}")
         if engine.model.weights == "stand-in":
@@ -54,6 +58,7 @@ def say(
                 "preoptimized": engine.spoken.preoptimized,
                 "preoptimized_reason": engine.spoken.preoptimized_reason,
                 "kernels": engine.spoken.kernels,
+                "form": engine.spoken.form,
             },
             "provider": {
                 "requested": provider.requested,
@@ -68,6 +73,8 @@ def say(
         print_json(document)
     rtf = f"RTF {document['rtf']:.2f}" if document["rtf"] is not None else "no speech"
     notice(f"wrote {output}: {document['audio_s']:.2f} s of audio in {document['timings_ms']['total']:.0f} ms, {rtf}")
+    if aside and engine.spoken.preparable is not None:
+        notice(prepare_aside(engine.spoken.preparable))
 
 
 def _whole(engine: Engine, text: str, voice: str, speed: float, lang: str | None) -> dict[str, Any]:

@@ -30,11 +30,12 @@ from kokoro_lab.runtime.settings import SessionSettings
 from kokoro_lab.text.vocabulary import MAX_TOKENS
 from kokoro_lab.units import SAMPLE_RATE
 
-__all__ = ["SPEED_RANGE", "EngineConfig", "Routing", "Sessions", "Warmup", "variable"]
+__all__ = ["SPEED_RANGE", "EngineConfig", "Prepare", "Routing", "Sessions", "Warmup", "variable"]
 
 SPEED_RANGE = (0.5, 2.0)  # the range of the published model; outside it phonemes are dropped or smeared
 
 Warmup = Literal["none", "one", "shapes", "patterns", "background"]
+Prepare = Literal["off", "background", "now"]
 Sessions = Literal["single", "dual", "triple"]
 
 
@@ -55,7 +56,12 @@ class EngineConfig(SessionSettings):
     """Name or path; "default" is the published model if present, else the stand-in (default: default; KOKORO_MODEL)."""
 
     tuned: bool = True
-    """For the default model, use the fastest equivalent variant that tuning has found (default: on; KOKORO_TUNED)."""
+    """Run the default model as its exact form on compiled kernels, or as the variant that tuning found to be fastest
+    (default: on; KOKORO_TUNED)."""
+
+    prepare: Prepare = "off"
+    """When to make a missing exact form of the default model, in another process: off, background (after the first
+    text), now (before loading); `kokoro-lab say` uses background unless this is set (default: off; KOKORO_PREPARE)."""
 
     release_idle_s: Annotated[float, Range(0, 3600, "seconds", zero="never")] = 3.0
     """Seconds without a call until free memory is released, 0 for never (default: 3; KOKORO_RELEASE_IDLE_S)."""

@@ -27,6 +27,7 @@ from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.process.cancellation import Cancellation
 from kokoro_lab.process.lifetime import Lifetime, TextInFlight
 from kokoro_lab.runtime.arena import ArenaStatus
+from kokoro_lab.runtime.exact.form_preparation import Preparation
 from kokoro_lab.runtime.idle import IdleTimer
 from kokoro_lab.runtime.memory import Watchdog, trim
 from kokoro_lab.runtime.pool import RoutedInference
@@ -56,7 +57,7 @@ class Engine:
         (True, True)
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, notice: Notice | None = None) -> None:
         """Assemble an engine from ready parts; `Engine.load` creates them from a configuration."""
         self.config = parts.config
         self.model = parts.spoken.model
@@ -83,6 +84,8 @@ class Engine:
         self._lock = threading.Lock()
         self._lifetime = Lifetime(self._release)
         self._ahead = Cancellation()
+        to_prepare = parts.spoken.preparable if self.config.prepare == "background" else None
+        self._preparation = Preparation(to_prepare, notice)
         self._idle = IdleTimer(self.config.release_idle_s, self._release_memory)
         self._warmup = Warmup(self.config.warmup, self._warmup_calls())
         self._prewarmer: Prewarmer[SpeechRequest] | None = None
@@ -114,7 +117,7 @@ class Engine:
         ModelError, ProviderError, VoiceError, LanguageError, SettingError.
         """
         start = time.perf_counter()
-        engine = cls(load_parts(config or EngineConfig(), notice))
+        engine = cls(load_parts(config or EngineConfig(), notice), notice)
         try:
             if engine.config.warmup == "background":
                 engine._warmup.run_aside()
@@ -153,6 +156,7 @@ class Engine:
                 policy = self.config.finish
                 speech = assembled(request, inferred, self.spoken, policy=policy, cached=cached is not None)
             self._counter.add(synthesized=1, finished=policy is not None)
+            self._preparation.spoken()
         seconds = time.perf_counter() - start
         if self._tuner is not None and cached is None:
             self._tuner.called(seconds / len(speech.tokens))
@@ -195,8 +199,10 @@ class Engine:
         def ended(error: BaseException | None) -> None:
             outcome = "streamed" if error is None else "cancelled" if isinstance(error, GeneratorExit) else "failed"
             self._counter.add(running=-1, **{outcome: 1})
-            if error is None and finished is not None:
-                finished()
+            if error is None:
+                if finished is not None:
+                    finished()
+                self._preparation.spoken()
             self._idle.touch()
 
         config = self.config

@@ -15,11 +15,12 @@ from kokoro_lab._version import __version__
 from kokoro_lab.engine.audio_cache import Rendered, RenderedFolder, RenderedKey, RenderedStore
 from kokoro_lab.engine.caches import Cache
 from kokoro_lab.engine.config import EngineConfig
-from kokoro_lab.engine.model_selection import LoadedModel, choose_model, loaded_model
+from kokoro_lab.engine.model_selection import LoadedModel, ModelChoice, choose_model, loaded_model
 from kokoro_lab.engine.reader import Reader
 from kokoro_lab.models.catalog import ModelFile
 from kokoro_lab.models.voices import Voice, load_voice
 from kokoro_lab.runtime.arena import size_for_machine_mib
+from kokoro_lab.runtime.exact.form_preparation import prepare_now
 from kokoro_lab.runtime.pool import SessionPool, role_settings
 from kokoro_lab.runtime.priority import set_priority
 from kokoro_lab.runtime.session import Inference, Session
@@ -83,7 +84,7 @@ def load_parts(config: EngineConfig, notice: Notice | None = None) -> Parts:
     with ThreadPoolExecutor(1, thread_name_prefix="kokoro-start") as aside:
         prepared = aside.submit(prepare) if config.parallel_start else None
         with stage(seconds, "model"):
-            choice = choose_model(config, notice)
+            choice = _choice(config, notice)
             model = choice.model
         ensure_harmless(model, notice)  # no part of a stage: it happens once for a file
         with stage(seconds, "session"):
@@ -115,6 +116,15 @@ def stage(seconds: dict[str, float], name: str) -> Iterator[None]:
         yield
     finally:
         seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def _choice(config: EngineConfig, notice: Notice | None) -> ModelChoice:
+    """The model to load; with `prepare` now, once its exact form was made."""
+    choice = choose_model(config, notice)
+    if config.prepare != "now" or choice.preparable is None:
+        return choice
+    prepare_now(choice.preparable, notice)
+    return choose_model(config, notice)
 
 
 def _open_pool(model: ModelFile, config: EngineConfig) -> SessionPool:

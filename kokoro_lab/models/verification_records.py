@@ -24,7 +24,7 @@ from kokoro_lab.models.files.model_record import ADVICE, ModelFile, read_record
 from kokoro_lab.models.files.published import published_models, published_name
 from kokoro_lab.paths import home
 
-__all__ = ["VerificationRecord", "record_verification", "verification_path", "vouched"]
+__all__ = ["VerificationRecord", "record_verification", "verification_path", "verified_snr_db", "vouched"]
 
 VERDICTS = ("equivalent", "close", "different")
 
@@ -44,6 +44,8 @@ class VerificationRecord:
     """UTC, ISO 8601."""
     version: str
     """Of this package, whose probes and limits were used."""
+    snr_db: float | None = None
+    """Lowest signal-to-noise ratio over the probes, from equal sources, dB; None where it was not recorded."""
 
 
 def verification_path(sha256: str) -> Path:
@@ -64,15 +66,19 @@ def vouched(file: ModelFile) -> str:
     made: dict[str, Any] = read_record(file.path) or {}
     if file.sha256 in published_models() or _built_here(file, made):
         return "equivalent"
-    try:
-        stored = read_json(verification_path(file.sha256), what="verification record")
-        record = as_record(VerificationRecord, stored, what="verification record")
-    except KokoroLabError:
-        return ""
-    return record.verdict if record.sha256 == file.sha256 and record.verdict in VERDICTS else ""
+    record = _recorded(file)
+    return "" if record is None else record.verdict
 
 
-def record_verification(file: ModelFile, reference: ModelFile, verdict: str, reasons: Sequence[str]) -> str:
+def verified_snr_db(file: ModelFile) -> float | None:
+    """The signal-to-noise ratio of a file whose verification found it equivalent, dB; None where none is recorded."""
+    record = _recorded(file)
+    return record.snr_db if record is not None and record.verdict == "equivalent" else None
+
+
+def record_verification(
+    file: ModelFile, reference: ModelFile, verdict: str, reasons: Sequence[str], *, snr_db: float | None = None
+) -> str:
     """Write the record of a comparison with `reference`; returns why there is none, empty when it was written.
 
     Raises ModelError when it cannot be written.
@@ -82,7 +88,7 @@ def record_verification(file: ModelFile, reference: ModelFile, verdict: str, rea
     if vouched(reference) != "equivalent":
         return f"nothing says that {reference.name} is right; run `kokoro-lab models verify {reference.name}` first"
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    record = VerificationRecord(file.sha256, verdict, tuple(reasons), reference.sha256, now, __version__)
+    record = VerificationRecord(file.sha256, verdict, tuple(reasons), reference.sha256, now, __version__, snr_db)
     path = verification_path(file.sha256)
     make_folder(path.parent, error=ModelError, advice=ADVICE)
     write_text(path, json.dumps(asdict(record), indent=1), error=ModelError, advice=ADVICE)
@@ -96,6 +102,16 @@ def _actual_sum(file: ModelFile) -> str:
     except ModelError:
         return ""
     return sums[0] if len(sums) == 1 else joined_sum(*sums)
+
+
+def _recorded(file: ModelFile) -> VerificationRecord | None:
+    """The record of the file's verification; None where there is none that can be read and is about these bytes."""
+    try:
+        stored = read_json(verification_path(file.sha256), what="verification record")
+        record = as_record(VerificationRecord, stored, what="verification record")
+    except KokoroLabError:
+        return None
+    return record if record.sha256 == file.sha256 and record.verdict in VERDICTS else None
 
 
 def _built_here(file: ModelFile, made: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ from kokoro_lab.variants.probes import check_probes
 from kokoro_lab.variants.verify import Verification, verify
 
 __all__ = ["VerifiedModel", "ensure_verified", "verify_model"]
+
+MOST_DB = 300.0
+"""Recorded for equal samples; JSON has no infinity."""
 
 Notice = Callable[[str], None]
 
@@ -51,7 +55,10 @@ def verify_model(file: ModelFile, against: str = "", *, notice: Notice | None = 
         result = verify(
             read_whole(reference), read_whole(file), check_probes(), arch=architecture_named(file.architecture)
         )
-    return VerifiedModel(file, reference, result, record_verification(file, reference, result.verdict, result.reasons))
+    worst = min([MOST_DB, *(reading.snr_db for reading in result.readings)])
+    snr_db = worst if math.isfinite(worst) else None
+    unrecorded = record_verification(file, reference, result.verdict, result.reasons, snr_db=snr_db)
+    return VerifiedModel(file, reference, result, unrecorded)
 
 
 def ensure_verified(file: ModelFile, *, notice: Notice | None = None) -> str:

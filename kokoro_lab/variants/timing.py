@@ -7,6 +7,7 @@ reference of its own when one is named: an export of upstream's draws another no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,7 +27,19 @@ from kokoro_lab.sweeps.progress import Listener
 from kokoro_lab.units import LONGEST_S
 from kokoro_lab.variants.probes import calibration
 
-__all__ = ["CALLS", "OURS", "PLAIN", "THREADS", "Row", "Settings", "Timing", "bench", "bench_texts", "timed_cell"]
+__all__ = [
+    "CALLS",
+    "OURS",
+    "PLAIN",
+    "THREADS",
+    "Bounds",
+    "Row",
+    "Settings",
+    "Timing",
+    "bench",
+    "bench_texts",
+    "timed_cell",
+]
 
 THREADS = 2
 CALLS = {16: (4, 3), 50: (3, 3), 150: (2, 2), 400: (2, 1)}
@@ -38,6 +51,9 @@ OURS: Settings = (("preoptimized", True),)
 """Candidates are opened as our engine opens them: by their pre-optimised file where `models optimize` made one."""
 
 ALL = tuple(CALLS)
+
+Bounds = Callable[[Sequence[float]], tuple[float | None, float | None]]
+"""Ends of an interval from the values of pairs; None where there are too few."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +127,12 @@ def bench(
     timing: Timing,
     *,
     base_settings: Settings = OURS,
+    bounds: Bounds | None = None,
     listener: Listener | None = None,
 ) -> list[Row]:
     """Measure `candidates` against `base` (names or paths), whose audio is the reference; a row each and length.
 
+    bounds: gives the interval of a speed's logarithm from those of its pairs, in place of the interval of `compare`.
     Raises SettingError for a length without a text, and the errors of `sweeps.cell_job.measure_cells`.
     """
     cells = {
@@ -137,7 +155,7 @@ def bench(
         cell: _Side([block for block in blocks if block.cell == cell], values.get(cell, [])) for cell in cells.values()
     }
     return [
-        _row(model, length, by_cell[cells[base, length]], by_cell[cells[model, length]])
+        _row(model, length, by_cell[cells[base, length]], by_cell[cells[model, length]], bounds)
         for model in dict.fromkeys(candidates)
         for length in timing.tokens
     ]
@@ -151,16 +169,23 @@ class _Side:
     values: Sequence[BlockValue]
 
 
-def _row(model: str, tokens: int, base: _Side, candidate: _Side) -> Row:
+def _row(model: str, tokens: int, base: _Side, candidate: _Side, bounds: Bounds | None) -> Row:
     """A busy machine contaminates blocks; their pairs still count here, because both sides ran in turn."""
-    comparison = compare(pair_up(base.values, candidate.values, use_contaminated=True))
+    pairing = pair_up(base.values, candidate.values, use_contaminated=True)
+    comparison = compare(pairing)
+    low, high, verdict = _inverse(comparison.high), _inverse(comparison.low), str(comparison.verdict)
+    if bounds is not None:
+        low, high = (
+            None if end is None else math.exp(end) for end in bounds([-pair.log_ratio for pair in pairing.pairs])
+        )
+        verdict = _verdict(low, high)
     return Row(
         model,
         tokens,
         _inverse(comparison.ratio),
-        _inverse(comparison.high),
-        _inverse(comparison.low),
-        str(comparison.verdict),
+        low,
+        high,
+        verdict,
         worst_gate(candidate.blocks),
         comparison.pairs,
         _over(_median(candidate.blocks, _memory), _median(base.blocks, _memory)),
@@ -168,6 +193,13 @@ def _row(model: str, tokens: int, base: _Side, candidate: _Side) -> Row:
         _over(_median(candidate.blocks, _load), _median(base.blocks, _load)),
         _median(candidate.blocks, _load),
     )
+
+
+def _verdict(low: float | None, high: float | None) -> str:
+    """What the interval of a speed says."""
+    if low is not None and low > 1.0:
+        return "faster"
+    return "slower" if high is not None and high < 1.0 else "inconclusive"
 
 
 def _inverse(value: float | None) -> float | None:

@@ -45,6 +45,15 @@ def test_both_sides_do_the_same_with_one_file() -> None:
         assert replace(mine, engine_settings=(), environment=PEER) == theirs
 
 
+def test_our_engine_runs_the_form_that_is_its_default_and_the_peer_the_file() -> None:
+    plan = EnginePlan("tiny", ours="tiny-kernels-fp32")
+    models = {(each.name, each.cell.model) for each in engine_benchmark(plan).contestants}
+    assert models == {("ours", "tiny-kernels-fp32"), (PEER, "tiny")}
+    same = engine_benchmark(EnginePlan("tiny")).contestants
+    assert {each.cell.model for each in same} == {"tiny"}
+    assert [each.case for each in same] == [each.case for each in engine_benchmark(plan).contestants]
+
+
 def test_every_figure_has_its_target_and_the_best_variant_its_own() -> None:
     plan = engine_benchmark(EnginePlan("tiny", best="tiny-optimized"))
     compared = {(target.contestant, target.figure) for target in plan.targets if target.base}

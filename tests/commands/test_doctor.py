@@ -12,7 +12,10 @@ import pytest
 from kokoro_lab.cli import run
 from kokoro_lab.commands import doctor
 from kokoro_lab.errors import KokoroLabError, ModelError
+from kokoro_lab.kernels.library import KERNELS_VARIABLE, choose
+from kokoro_lab.models import catalog
 from kokoro_lab.models.catalog import resolve
+from kokoro_lab.variants.default_form.make_exact import prepare_form
 
 
 @pytest.fixture
@@ -76,6 +79,24 @@ def test_a_model_that_is_there_is_named_with_its_sum(home: Path, monkeypatch: py
     monkeypatch.setattr(doctor, "default_model", lambda: "tiny")
     state, detail = doctor._model()
     assert state == "ok" and "tiny" in detail and file.sha256[:12] in detail
+
+
+def test_it_says_in_one_line_which_form_of_the_default_model_speaks(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, detail = doctor._default_form()
+    assert state == "limited" and "is not installed yet" in detail
+    resolve("tiny")
+    monkeypatch.setattr(catalog, "default_model", lambda: "tiny")
+    monkeypatch.setattr(doctor, "default_model", lambda: "tiny")
+    monkeypatch.setenv(KERNELS_VARIABLE, "off")
+    assert doctor._default_form() == ("limited", "tiny: it is the default, without its exact form: KOKORO_KERNELS=off")
+    monkeypatch.delenv(KERNELS_VARIABLE)
+    if choose().path is not None:
+        assert "models prepare" in doctor._default_form()[1]
+        prepare_form("tiny")
+        state, detail = doctor._default_form()
+        assert state == "ok" and detail.startswith("tiny-kernels-fp32: it is the exact form of tiny")
 
 
 def test_a_disk_without_room_and_a_folder_without_rights_are_limited(

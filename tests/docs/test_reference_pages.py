@@ -105,7 +105,8 @@ def test_the_schema_accepts_the_job_files_that_a_sweep_writes(
 def test_the_schema_accepts_what_people_write_and_nothing_else(schema: jsonschema.Draft202012Validator) -> None:
     group = {"text": "short", "intra_op_threads": 2, "model": "tiny", "engine_settings": {"spinning": False}}
     assert schema.is_valid({"groups": [group]})
-    assert schema.is_valid({"blocks": 5, "texts": {"own": {"text": "Good morning."}}, "groups": [{**group, "text": ["own"]}]})
+    own = {"texts": {"own": {"text": "Good morning."}}, "groups": [{**group, "text": ["own"]}]}
+    assert schema.is_valid({"blocks": 5, **own})
     for wrong in ({"budget": 3}, {"groups": []}, {"groups": [{"text": 3}]}, {"groups": [{}]}, {"blocks": 0}):
         assert not schema.is_valid(wrong), wrong
 

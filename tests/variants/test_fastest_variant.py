@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +13,14 @@ import typer
 
 from kokoro_lab.commands.models import app
 from kokoro_lab.errors import InconclusiveError
+from kokoro_lab.kernels.library import KERNELS_VARIABLE, choose
 from kokoro_lab.measure.records.readings import GateVerdict
 from kokoro_lab.models.catalog import ModelFile, resolve
 from kokoro_lab.runtime.tuning_record import read_tuned, tuned_path
+from kokoro_lab.store.layout import Results
 from kokoro_lab.variants import fastest_variant as room
 from kokoro_lab.variants.make import make
-from kokoro_lab.variants.timing import Row
+from kokoro_lab.variants.timing import Row, Timing
 
 
 def row(model: str, tokens: int, speed: float, low: float | None, gate: GateVerdict = "equivalent") -> Row:
@@ -82,7 +86,7 @@ def test_tuning_measures_what_is_installed_keeps_what_it_found_and_goes_on_where
     make("tiny", "optimized")
     make("tiny", "tokens-16")
     assert [file.name for file in room.variants_of(source)] == ["tiny-optimized"]
-    words = ("--installed", "--tokens", "16", "--blocks", "1")
+    words = ("--installed", "--thorough", "--tokens", "16", "--blocks", "1")
     found = told(capsys, *words)
     (measured,) = found["rows"]
     assert (measured["model"], measured["gate"], measured["pairs"]) == ("tiny-optimized", "equivalent", 1)
@@ -98,7 +102,50 @@ def test_tuning_measures_what_is_installed_keeps_what_it_found_and_goes_on_where
 
 def test_candidates_that_are_missing_are_made_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve("tiny")
-    monkeypatch.setattr(room, "RECIPES", ("optimized",))
-    made = {file.name for file in room.make_candidates("tiny")}
-    assert "tiny-optimized" in made
-    assert room.make_candidates("tiny") == []
+    monkeypatch.setattr(room, "PLAIN_RECIPES", ("optimized",))
+    likely = {f"tiny-{recipe}" for recipe in room.likely_recipes()}
+    assert {file.name for file in room.make_candidates("tiny")} == likely
+    assert {file.name for file in room.make_candidates("tiny", thorough=True)} == {"tiny-optimized"} - likely
+    assert room.make_candidates("tiny", thorough=True) == []
+
+
+def test_where_no_kernels_run_the_plain_variants_are_likely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KERNELS_VARIABLE, "off")
+    assert room.likely_recipes() == ("optimized", "int8")
+    monkeypatch.delenv(KERNELS_VARIABLE)
+    if choose().path is not None:
+        assert room.likely_recipes() == ("kernels-fp32", "kernels-int16")
+
+
+SCRIPT = {"quick": ("faster", "faster"), "wrong": ("different", ""), "slow": ("", "slower"), "even": ("", "")}
+"""Variant -> its verdict at 16 and 50 tokens from the eighth pair on; before that, nothing is decided."""
+
+
+Asked = list[tuple[tuple[str, ...], int]]
+"""Names and blocks of each call."""
+
+
+def scripted_bench(asked: Asked, base: str, names: Sequence[str], timing: Timing) -> list[Row]:
+    asked.append((tuple(names), timing.blocks))
+    rows = []
+    for name in names:
+        for tokens, word in zip(timing.tokens, SCRIPT[name], strict=True):
+            gate = "different" if word == "different" else "equivalent"
+            verdict = word if timing.blocks >= 8 and word in ("faster", "slower") else "inconclusive"
+            rows.append(replace(row(name, tokens, 2.0, 1.5 if verdict == "faster" else None, gate), verdict=verdict))
+    return rows
+
+
+def test_each_variant_is_measured_until_it_is_decided_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: Asked = []
+    monkeypatch.setattr(room, "bench", lambda *args, **_: scripted_bench(asked, *args))
+    timing = Timing(Results(Path("results")), "r", (16, 50), 10)
+    rows = room._measured("tiny", list(SCRIPT), timing, None)
+    everything, without_wrong = tuple(SCRIPT), ("quick", "slow", "even")
+    assert asked == [(everything, 7), (without_wrong, 8), (("even",), 9), (("even",), 10)]
+    assert [(each.model, each.tokens) for each in rows] == [(name, length) for name in SCRIPT for length in (16, 50)]
+    assert {each.model for each in rows if each.verdict == "faster"} == {"quick"}
+    asked.clear()
+    room._measured("tiny", ["even"], replace(timing, blocks=1, budget_s=0.0), None)
+    assert asked == [(("even",), 1)], "no longer than the plan and the time limit say"
+    assert room._measured("tiny", [], timing, None) == []

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from foreign_export import as_upstream
 
 from kokoro_lab.errors import ModelError, ModelNotFoundError, SettingError
 from kokoro_lab.models.catalog import models_folder, remove, resolve
@@ -15,7 +16,6 @@ from kokoro_lab.models.graph.model_graph import build
 from kokoro_lab.models.graph.weights import seeded_state
 from kokoro_lab.models.listing import listing
 from kokoro_lab.models.rewrite.quantize_static import conv_names, selected
-from kokoro_lab.models.rewrite.surgery import Surgeon
 from kokoro_lab.models.rewrite.variant_recipes import apply, load_recipe, static_convolutions
 from kokoro_lab.variants.calibrate import calibrate
 from kokoro_lab.variants.import_proof import fed_source, prove
@@ -79,40 +79,9 @@ def test_the_listing_has_what_is_here_and_what_could_be(home: Path) -> None:
     assert rows["stand-in"]["default"]
 
 
-def _as_upstream(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The tiny graph as an export of somebody else's: other names of inputs and outputs, an integer speed."""
-    surgeon = Surgeon(model)
-    surgeon.add("Cast", "speed", name="whole_speed", to=onnx.TensorProto.FLOAT)
-    for node in surgeon.nodes:
-        for index, name in enumerate(node.input):
-            if name == "tokens":
-                node.input[index] = "input_ids"
-            if name == "speed" and node.op_type != "Cast":
-                node.input[index] = "whole_speed"
-        for index, name in enumerate(node.output):
-            if name == "audio":
-                node.output[index] = "waveform"
-    exported = onnx.ModelProto()
-    for info in model.graph.output:
-        if info.name == "audio":
-            info.name = "waveform"
-    surgeon._outputs = list(model.graph.output)
-    exported.CopyFrom(surgeon.finish())
-    del exported.metadata_props[:]
-    for info in exported.graph.input:
-        if info.name == "tokens":
-            info.name = "input_ids"
-        if info.name == "speed":
-            info.type.tensor_type.elem_type = onnx.TensorProto.INT32
-    kept = [info for info in exported.graph.input if info.name not in {"seed", "noise_scale"}]
-    del exported.graph.input[:]
-    exported.graph.input.extend(kept)
-    return exported
-
-
 def test_an_export_is_adopted_when_it_proves_the_same(home: Path, tmp_path: Path) -> None:
     path = tmp_path / "theirs.onnx"
-    onnx.save(_as_upstream(build(TINY, seeded_state(TINY, 8))), path)
+    onnx.save(as_upstream(build(TINY, seeded_state(TINY, 8))), path)
     file, recovered, proof = adopt(path, "mine", arch=TINY)
     assert proof is not None
     assert proof.holds
@@ -127,7 +96,7 @@ def test_a_rebuilt_graph_with_a_wrong_layer_is_not_installed(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "theirs.onnx"
-    theirs = _as_upstream(build(TINY, seeded_state(TINY, 8)))
+    theirs = as_upstream(build(TINY, seeded_state(TINY, 8)))
     for tensor in theirs.graph.initializer:  # a constant that the importer has no name for, so cannot bring along
         if tensor.name == "stft.inverse":
             tensor.CopyFrom(onnx.numpy_helper.from_array(-3 * onnx.numpy_helper.to_array(tensor)[::-1], tensor.name))
@@ -139,7 +108,7 @@ def test_a_rebuilt_graph_with_a_wrong_layer_is_not_installed(
 
 def test_other_durations_fail_the_proof() -> None:
     state = seeded_state(TINY, 8)
-    theirs = _as_upstream(build(TINY, state))
+    theirs = as_upstream(build(TINY, state))
     state["predictor.duration_proj.linear_layer.bias"] += 0.5
     proof = prove(theirs, build(TINY, state), PROBES, arch=TINY)
     assert not proof.holds
