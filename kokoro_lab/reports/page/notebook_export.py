@@ -32,6 +32,8 @@ class Section:
     heading: str
     anchor: str
     body: Html
+    folded: bool = False
+    """Whether its heading's cell has the tag `folded`: a page shows the heading alone until it is opened."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def sections(executed: Path) -> ExportedNotebook:
 def _sections(document: Any) -> ExportedNotebook:
     title = ""
     lead: list[str] = []
-    bodies: list[tuple[str, list[str]]] = []
+    bodies: list[tuple[str, list[str], bool]] = []
     body = lead
     for cell in document.cells:
         if cell.cell_type == "code":
@@ -93,10 +95,10 @@ def _sections(document: Any) -> ExportedNotebook:
                 title = name
             elif level == 2:
                 body = []
-                bodies.append((name, body))
+                bodies.append((name, body, "folded" in cell.metadata.get("tags", ())))
             if text:
                 body.append(str(mistune.html(text)))
-    parsed = tuple(Section(name, _anchor(name), Html("\n".join(parts))) for name, parts in bodies)
+    parsed = tuple(Section(name, _anchor(name), Html("\n".join(parts)), folded) for name, parts, folded in bodies)
     return ExportedNotebook(title, Html("\n".join(lead)), parsed)
 
 

@@ -1,4 +1,4 @@
-"""The rows of a run as one self-contained HTML page: no network, no script, no other file."""
+"""The rows of a run as one self-contained HTML page: no network, no other file; the one script is in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from kokoro_lab.reports.drawing.fragments import TEMPLATES, Html, fragment, note
 from kokoro_lab.reports.drawing.theme import DARK, LIGHT
 from kokoro_lab.reports.page.notebook_export import ExportedNotebook, execute, sections
 from kokoro_lab.reports.page.page_files import write_pages
+from kokoro_lab.reports.page.publish import with_fewer_clips
 from kokoro_lab.reports.page.report_data import write_data
+from kokoro_lab.reports.page.run_facts import machine_name
 from kokoro_lab.reports.page.sections import notebook_page
 from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.store.layout import LATEST, Results, notebook_file
@@ -19,6 +21,9 @@ from kokoro_lab.store.layout import LATEST, Results, notebook_file
 __all__ = ["page", "render"]
 
 NOTEBOOK = "gap_report"
+PRODUCT = "Kokoro-82M text to speech on ONNX Runtime"
+MOST_PAGE_BYTES = 1_500_000
+"""Of the report's own page: recordings beyond it are left out, those of references last."""
 
 BANNERS = {
     "tiny": (
@@ -31,8 +36,7 @@ BANNERS = {
     ),
     "stand-in": (
         "Stand-in weights.",
-        "The exact architecture of Kokoro-82M with seeded random weights: times and memory are those of the model, "
-        "but its output is not intelligible speech.",
+        "The architecture of Kokoro-82M with random weights: times and memory are the model's, its speech is noise.",
     ),
     "imported": (
         "Imported weights.",
@@ -64,7 +68,7 @@ def render(results: str | Path, run_id: str = "") -> Path:
     executed = places.inside(places.run(evidence.run_id) / f"{NOTEBOOK}.ipynb")
     parameters = {"run_id": evidence.run_id, "tables": str(places.tables)}
     execute(notebook_file(NOTEBOOK), executed, parameters)
-    pages = {"index.html": page(evidence, sections(executed))}
+    pages = {"index.html": with_fewer_clips(page(evidence, sections(executed)), MOST_PAGE_BYTES)}
     for name in dict.fromkeys(str(row["notebook"]) for row in evidence.notebooks):
         executed_notebook = places.run(evidence.run_id) / f"{name}.ipynb"
         if executed_notebook.is_file():
@@ -98,7 +102,8 @@ def page(evidence: Evidence, notebook: ExportedNotebook, *, back: str = "") -> s
     return str(
         fragment(
             "page",
-            title=notebook.title,
+            title=notebook.title if back else PRODUCT,
+            machine="" if back else machine_name(evidence),
             back=back,
             run_id=evidence.run_id,
             when=f"{started:%d %B %Y}",
@@ -107,6 +112,7 @@ def page(evidence: Evidence, notebook: ExportedNotebook, *, back: str = "") -> s
             lead=notebook.lead,
             sections=notebook.sections,
             footer=_footer(evidence),
+            script=Html((TEMPLATES / "page.js").read_text(encoding="utf-8")),
         )
     )
 
