@@ -126,6 +126,7 @@ publish: env
 
 check: env
 	tests/kernels/sanitize
+	npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --ignore-scripts --silent
 	$(BIN)/python -m pytest tests/browser -m browser
 
 # ONLY="kills full-disks" runs these attacks alone, SEED=1 draws other cases, WRITE=docs/robustness.md writes the page.

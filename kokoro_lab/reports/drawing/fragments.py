@@ -39,7 +39,7 @@ class Sortable:
     value: float | int | str
 
 
-def fragment(name: str, **context: Any) -> Html:
+def fragment(name: str, /, **context: Any) -> Html:
     """The template `name`.html.j2 with its context; everything except `Html` is escaped."""
     return Html(_environment().get_template(f"{name}.html.j2").render(context))
 

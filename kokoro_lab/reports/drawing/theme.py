@@ -176,5 +176,7 @@ class ChartFigure:
         )
         return (
             '<details class="kl-numbers"><summary>Show the numbers</summary>'
-            f'<div class="kl-scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>'
+            f'<div class="kl-scroll" role="region" aria-label="{html.escape(self.title)}" tabindex="0">'
+            f"<table><caption>{html.escape(self.title)}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>"
         )

@@ -33,7 +33,7 @@ HELLO = '"Hello world!" -o hello.wav'
 
 def differing(candidate: Row, base: Row) -> tuple[str, str]:
     """The names of both cells by the factors in which they differ: `("kernels-int16", "plain fp32")`."""
-    changed = [name for name in FACTORS if candidate.get(name) != base.get(name)]
+    changed = _changed(candidate, base)
     names = setting_name(candidate, changed, base), setting_name(base, changed, candidate)
     if names[0] != names[1]:
         return names
@@ -55,7 +55,8 @@ def names_by_reference(rows: Iterable[Row]) -> dict[str, str]:
         elif base is row:
             names[cell_id] = setting_name(row, ["model", "intra_op_threads"])
         else:
-            names[cell_id] = differing(row, base)[0] or str(row["label"])
+            name = differing(row, base)[0] if _changed(row, base) else setting_name(row, ["model", "intra_op_threads"])
+            names[cell_id] = name + ("" if row["state"] == "warm" else f", {row['state']} start")
     return names
 
 
@@ -66,7 +67,7 @@ def setting_name(row: Row, factors: list[str], other: Row | None = None) -> str:
 
 def command(candidate: Row, base: Row) -> str:
     """The command that speaks with the candidate's own settings; empty where none does."""
-    changed = [name for name in FACTORS if candidate.get(name) != base.get(name)]
+    changed = _changed(candidate, base)
     options, variables = [], []
     for name in changed:
         value = candidate.get(name)
@@ -84,6 +85,10 @@ def command(candidate: Row, base: Row) -> str:
         else:
             return ""
     return " ".join([*variables, "kokoro-lab say", *options, HELLO])
+
+
+def _changed(candidate: Row, base: Row) -> list[str]:
+    return [name for name in FACTORS if candidate.get(name) != base.get(name)]
 
 
 def _written(level: Any) -> str:

@@ -17,23 +17,13 @@ import nbformat
 from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.files.reading import decoding, read_text
 from kokoro_lab.files.writing import make_folder
+from kokoro_lab.reports.drawing.document import Section
 from kokoro_lab.reports.drawing.fragments import Html
 
-__all__ = ["ExportedNotebook", "Section", "execute", "sections"]
+__all__ = ["ExportedNotebook", "execute", "sections"]
 
 MOST_BYTES = 256 << 20  # of an executed notebook, charts and players included
 TIMEOUT_S = 600.0  # a report takes seconds; a kernel that hangs must not block its caller forever
-
-
-@dataclass(frozen=True)
-class Section:
-    """The content under one second-level heading of a notebook."""
-
-    heading: str
-    anchor: str
-    body: Html
-    folded: bool = False
-    """Whether its heading's cell has the tag `folded`: a page shows the heading alone until it is opened."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +60,8 @@ def execute(notebook: Path, executed: Path, parameters: Mapping[str, str]) -> No
 
 def sections(executed: Path) -> ExportedNotebook:
     """Text and displayed outputs of an executed notebook, without code, printed text and warnings.
+
+    A section is folded when the cell of its heading has the tag `folded`.
 
     Raises:
         KokoroLabError: the file is not a notebook, or no longer one.

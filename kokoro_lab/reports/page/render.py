@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.reports.claims.claims import load_claims
-from kokoro_lab.reports.drawing.fragments import TEMPLATES, Html, fragment, note
-from kokoro_lab.reports.drawing.theme import DARK, LIGHT
+from kokoro_lab.reports.drawing.document import document
+from kokoro_lab.reports.drawing.fragments import fragment, note
 from kokoro_lab.reports.page.notebook_export import ExportedNotebook, execute, sections
 from kokoro_lab.reports.page.page_files import write_pages
 from kokoro_lab.reports.page.publish import with_fewer_clips
@@ -99,21 +98,16 @@ def page(evidence: Evidence, notebook: ExportedNotebook, *, back: str = "") -> s
     started = evidence.cells["started_at"].min()
     kind = _kind(evidence)
     strong, text = BANNERS[kind]
-    return str(
-        fragment(
-            "page",
-            title=notebook.title if back else PRODUCT,
-            machine="" if back else machine_name(evidence),
-            back=back,
-            run_id=evidence.run_id,
-            when=f"{started:%d %B %Y}",
-            css=Html(_css()),
-            banner={"kind": kind, "strong": strong, "text": text},
-            lead=notebook.lead,
-            sections=notebook.sections,
-            footer=_footer(evidence),
-            script=Html((TEMPLATES / "page.js").read_text(encoding="utf-8")),
-        )
+    about = fragment("about", run_id=evidence.run_id, when=f"{started:%d %B %Y}", kind=kind, strong=strong, text=text)
+    return document(
+        notebook.title if back else PRODUCT,
+        name=evidence.run_id,
+        about=about,
+        lead=notebook.lead,
+        sections=notebook.sections,
+        machine="" if back else machine_name(evidence),
+        back=back,
+        footer=_footer(evidence),
     )
 
 
@@ -123,17 +117,6 @@ def _kind(evidence: Evidence) -> str:
         if architecture in evidence.architectures:
             return architecture
     return next(kind for kind in ("stand-in", "imported", "published") if kind in evidence.weights)
-
-
-def _css() -> str:
-    text = (TEMPLATES / "page.css").read_text(encoding="utf-8")
-    for name, colours in (("light", LIGHT), ("dark", DARK)):
-        text = text.replace("{{ " + name + " }}", _variables(colours))
-    return text
-
-
-def _variables(colours: Mapping[str, str]) -> str:
-    return "  " + " ".join(f"--kl-{name}: {value};" for name, value in colours.items())
 
 
 def _footer(evidence: Evidence) -> str:
