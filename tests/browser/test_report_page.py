@@ -1,7 +1,8 @@
-"""The report as it is shared: its length on a desk, on a phone and on paper, its accessibility, its layout, its tools."""
+"""The report as it is shared: its length on a desk, a phone and paper, its accessibility, its layout, its tools."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,7 +78,7 @@ def assert_laid_out(charts: list[dict[str, Any]]) -> None:
     assert len(charts) == 3
     for chart in charts:
         ticks = sorted(chart["ticks"])
-        assert all(left[2] <= right[0] + 1 for left, right in zip(ticks, ticks[1:], strict=False)), ticks
+        assert all(left[2] <= right[0] + 1 for left, right in itertools.pairwise(ticks)), ticks
         for row in chart["rows"]:
             for at, first in enumerate(row["cells"]):
                 assert not any(overlap(first, other) for other in row["cells"][at + 1 :]), row["cells"]

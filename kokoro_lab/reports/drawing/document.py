@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from kokoro_lab.reports.drawing.fragments import TEMPLATES, Html, fragment
 from kokoro_lab.reports.drawing.theme import DARK, LIGHT
 
 __all__ = ["Section", "document"]
+
+NOTEBOOK_STYLE = re.compile(r'<style class="kl-notebook">.*?</style>\n?', re.DOTALL)
+"""The style that a drawing brings into a notebook; a page has its own."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,12 @@ def document(
     """
     context = {"name": name, "about": about, "lead": lead, "sections": sections, "machine": machine, "back": back}
     script = Html((TEMPLATES / "page.js").read_text(encoding="utf-8"))
-    return str(fragment("page", title=title, css=Html(_css()), script=script, footer=footer, **context))
+    text = str(fragment("page", title=title, css=Html(_css()), script=script, footer=footer, **context))
+    return NOTEBOOK_STYLE.sub("", text)
 
 
 def _css() -> str:
-    text = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    text = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("chart.css", "page.css"))
     for name, colours in (("light", LIGHT), ("dark", DARK)):
         text = text.replace("{{ " + name + " }}", _variables(colours))
     return text

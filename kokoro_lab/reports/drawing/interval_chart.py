@@ -1,8 +1,8 @@
 """Factors with their intervals as a table that is drawn: one row per factor, a dot and its interval on a shared axis.
 
 The drawing is a column of the table, so that a reader who does not see it reads the same rows, names and numbers, and
-so that it fits a phone, a desk and paper without being drawn again. The axis is logarithmic: twice as fast is as far
-from 1 as half as fast.
+so that it fits a phone, a desk and paper without being drawn again. In a notebook it brings its style along; a page has
+that once (see `document`). The axis is logarithmic: twice as fast is as far from 1 as half as fast.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kokoro_lab.measure.statistics.intervals import Interval
-from kokoro_lab.reports.drawing.fragments import Html, fragment
+from kokoro_lab.reports.drawing.fragments import TEMPLATES, Html, fragment
 from kokoro_lab.reports.rows.cell_summary import number
 
 __all__ = ["ChartRow", "RatioAxis", "Tone", "interval_chart", "ratio_axis"]
@@ -85,6 +85,7 @@ def interval_chart(
     drawn = [(row, _drawing(row, scale)) for row in rows]
     return fragment(
         "intervals",
+        style=Html("".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("notebook.css", "chart.css"))),
         rows=drawn,
         caption=caption,
         first=first,

@@ -16,6 +16,12 @@ def test_a_page_has_its_style_script_sections_and_names() -> None:
     assert text.count("<style>") == text.count("<script>") == 1 and "<footer>" not in text
 
 
+def test_the_style_of_a_notebook_is_left_out() -> None:
+    lead = Html('<style class="kl-notebook">.x { color: red }</style><p>kept</p>')
+    text = document("T", name="n", about="", lead=lead)
+    assert "color: red" not in text and "<p>kept</p>" in text and ".kl-chart" in text
+
+
 def test_a_page_of_another_leads_back_to_it() -> None:
     text = document("T", name="n", about="", lead=Html(""), back="index.html", footer="the end")
     assert '<a href="index.html">' in text and "the end" in text

@@ -57,6 +57,11 @@ def test_it_is_a_table_with_a_caption_scopes_and_every_value_in_words() -> None:
     assert text.count("aria-hidden") >= 2 and 'tabindex="-1"' in text
 
 
+def test_in_a_notebook_it_brings_its_style_along() -> None:
+    text = drawn(row(2.0))
+    assert text.startswith('<style class="kl-notebook">') and ".kl-dot" in text and "var(--jp-" in text
+
+
 def test_a_row_without_a_value_is_named_and_draws_nothing() -> None:
     nothing = ChartRow("arena off", None, "no effect", "", "placebo", "∅", "quiet")
     text = drawn(row(2.0), nothing)

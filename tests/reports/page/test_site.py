@@ -44,7 +44,7 @@ def test_an_index_links_every_report_and_draws_what_changed(tmp_path: Path) -> N
     text = index.read_text(encoding="utf-8")
     assert text.index("0002/index.html") < text.index("0001/index.html"), "the newest first"
     assert (tmp_path / "site" / "0001" / "index.html").is_file()
-    assert "1.99x faster" in text and "cpu, 1 thread" not in text and 'role="img" aria-label="short' in text
+    assert "2.00x faster" in text and "cpu, 1 thread" not in text and 'role="img" aria-label="short' in text
     assert [report.run_id for report in published_reports(tmp_path / "published")] == ["run-1", "run-2"]
 
 
