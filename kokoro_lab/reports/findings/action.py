@@ -91,8 +91,10 @@ def _missing(evidence: Evidence, rung: Rung) -> str:
     rest = max(needed, FEWEST) - pairs
     if rest <= 0:
         return "A few more pairs decide it."
-    walls = [_seconds(evidence, name) for name in (rung.candidate_cell, rung.base_cell)]
-    minutes = max(1, math.ceil(rest * sum(walls) / 60))
+    seconds = rest * sum(_seconds(evidence, name) for name in (rung.candidate_cell, rung.base_cell))
+    if not math.isfinite(seconds):
+        return f"{rest} more pairs of blocks decide it."
+    minutes = max(1, math.ceil(seconds / 60))
     return f"About {'1 more minute decides' if minutes == 1 else f'{minutes} more minutes decide'} it."
 
 

@@ -8,6 +8,7 @@ other.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def _compared(evidence: Evidence, cells: dict[str, dict[str, Any]], cached: set[
 
 
 def _cited(verdict: StoredVerdict) -> CitedRatio | None:
-    if verdict.ratio is None or verdict.ratio.center <= 0:
+    if verdict.ratio is None or not _positive(verdict.ratio):
         return None
     return CitedRatio.of_times(verdict.candidate_cell, verdict.base_cell, verdict.metric, verdict.ratio)
 
@@ -158,7 +159,7 @@ def _streamed(evidence: Evidence, cells: dict[str, dict[str, Any]]) -> Iterator[
         if cell.delivery != "stream" or base_id is None:
             continue
         times = rows_ratio(*(values[values["cell_id"] == name] for name in (cell_id, base_id)))
-        if times is None:
+        if times is None or not _positive(times):
             continue
         yield Rung(
             name="streamed: first sound",
@@ -177,6 +178,12 @@ def _streamed(evidence: Evidence, cells: dict[str, dict[str, Any]]) -> Iterator[
 def _other_than_delivery(cell: Cell) -> tuple[tuple[str, Any], ...]:
     settings = {name: value for name, value in cell.as_dict().items() if name not in STREAM_FACTORS}
     return tuple(sorted((name, str(value)) for name, value in settings.items()))
+
+
+def _positive(times: Interval) -> bool:
+    """Whether it is a ratio of times, and can be turned round."""
+    ends = (times.center, *(end for end in (times.low, times.high) if end is not None))
+    return all(math.isfinite(end) and end > 0 for end in ends)
 
 
 def _verdict(times: Interval) -> str:

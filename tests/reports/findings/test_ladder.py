@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,10 @@ def test_too_few_blocks_leave_every_rung_undecided(tmp_path: Path) -> None:
 def test_a_run_of_one_cell_has_no_rungs() -> None:
     alone = ladder(evidence_of(repeated(as_reference(cell()), (100.0,) * 6)))
     assert alone == Ladder((), "", 0)
+
+
+def test_a_stored_ratio_that_is_no_ratio_of_times_has_no_factor(varied_evidence: Evidence) -> None:
+    broken = varied_evidence.verdicts.assign(ratio_low=0.0)
+    rungs = ladder(dataclasses.replace(varied_evidence, verdicts=broken)).rungs
+    swept = [rung for rung in rungs if rung.name != "streamed: first sound"]
+    assert swept and all(rung.cited is None for rung in swept)
