@@ -126,6 +126,8 @@ publish: env
 
 check: env
 	tests/kernels/sanitize
+	@command -v npm >/dev/null || echo "npm is missing: install it to check the accessibility of the report" >&2
+	! command -v npm >/dev/null || npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --ignore-scripts --silent
 	$(BIN)/python -m pytest tests/browser -m browser
 
 # ONLY="kills full-disks" runs these attacks alone, SEED=1 draws other cases, WRITE=docs/robustness.md writes the page.

@@ -330,7 +330,10 @@ def report(
     ] = None,
     publish: Annotated[bool, typer.Option("--publish", help="Store a copy under results/published/ too.")] = False,
     against: Annotated[
-        str | None, typer.Option("--against", metavar="NUMBER|FOLDER", help="Compare with a published report.")
+        str | None, typer.Option("--against", metavar="RUN|NUMBER|FOLDER", help="Show another run or report beside it.")
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", metavar="FOLDER", help="Write an index of all published reports there.")
     ] = None,
     verify: Annotated[
         str | None,
@@ -338,9 +341,13 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Render, publish, compare or verify the report of a run."""
+    """Render, publish, compare, verify or index reports."""
     from kokoro_lab.commands.report import report as render
-    from kokoro_lab.commands.report import verify_report
+    from kokoro_lab.commands.report import report_site, verify_report
+
+    if site is not None:
+        report_site(site, as_json=as_json)
+        return
 
     if verify is not None:
         verify_report(verify, as_json=as_json)

@@ -1,4 +1,4 @@
-"""`kokoro-lab report`: render the report of a run, publish it, compare it with a published one, or verify one."""
+"""`kokoro-lab report`: render the report of a run, publish it, compare it with another, verify one, or index them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kokoro_lab.commands.console import notice, print_json, print_table
-from kokoro_lab.errors import InputError, RegressedError
+from kokoro_lab.errors import InputError, NothingMeasuredError, RegressedError
+from kokoro_lab.files.writing import write_text
 from kokoro_lab.reports.page.publish import CellChange, compare_published, publish
 from kokoro_lab.reports.page.render import render
 from kokoro_lab.reports.page.report_verification import verify
+from kokoro_lab.reports.page.side_by_side import side_by_side
+from kokoro_lab.reports.page.site import build_site
 from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.store import StoreReader
-from kokoro_lab.store.layout import results
+from kokoro_lab.store.layout import is_run_id, results
 from kokoro_lab.store.run_facts.run_labels import chosen_run
 
-__all__ = ["report", "verify_report"]
+__all__ = ["report", "report_site", "verify_report"]
+
+AGAINST = "against.html"
+"""The page of a comparison, beside the report."""
 
 MOST_SHOWN = 20  # differences on a terminal
 
@@ -26,20 +32,25 @@ def report(*, run_id: str | None, published: bool, compared: str | None, as_json
     """Render the report of a run, by default the newest complete one, and print its path.
 
     With `published`, store a copy under results/published/ too. With `compared` (the number or folder of a published
-    report), print the ratio of new to old times for the cells that both reports have.
+    report, or another run), print the ratio of new to old times for the cells that both have, and write a page that
+    shows them side by side.
 
     Raises:
-        InputError: there is no such published report.
+        InputError: there is no such published report, and no such run.
     """
     place = results()
     run_id = chosen_run(StoreReader(place.tables), run_id) if run_id else None
-    earlier = None if compared is None else _published(compared)
+    earlier = None if compared is None else _earlier(compared)
     notice(f"rendering the report of {f'run {run_id}' if run_id else 'the newest complete run'}")
     path = render(place.root, run_id or "")
     chosen = path.parent.name
     latest = place.reports / "latest" / "index.html"
     copy = publish(place.root, chosen, place.inside(place.published)) if published else None
     changes = [] if earlier is None else compare_published(earlier, Evidence.load(place.tables, chosen))
+    beside = None
+    if earlier is not None and compared is not None:
+        beside = path.parent / AGAINST
+        write_text(beside, side_by_side(changes, compared, chosen))
     if as_json:
         document = {"report": str(path), "latest": str(latest), "run_id": chosen}
         print_json(
@@ -49,12 +60,18 @@ def report(*, run_id: str | None, published: bool, compared: str | None, as_json
                 **(
                     {}
                     if earlier is None
-                    else {"against": str(earlier), "rows": [change.as_dict() for change in changes]}
+                    else {
+                        "against": str(earlier) if isinstance(earlier, Path) else earlier.run_id,
+                        "page": str(beside),
+                        "rows": [change.as_dict() for change in changes],
+                    }
                 ),
             }
         )
     elif earlier is not None:
-        _show(changes, earlier)
+        _show(changes, compared or "")
+    if beside is not None:
+        notice(f"wrote {beside}, with both side by side")
     notice(f"wrote {path}")
     if copy is not None:
         size = sum(file.stat().st_size for file in copy.rglob("*") if file.is_file())
@@ -91,6 +108,32 @@ def _published(name: str) -> Path:
     return folder
 
 
-def _show(changes: list[CellChange], earlier: Path) -> None:
-    title = f"Ratio to report {earlier.name} (measured at different times, not interleaved)"
+def report_site(folder: str, *, as_json: bool) -> None:
+    """Write an index of all published reports, with trends, into a folder.
+
+    Raises:
+        NothingMeasuredError, InputError: as `build_site`.
+    """
+    index = build_site(results().published, Path(folder))
+    if as_json:
+        print_json({"site": str(index)})
+    notice(f"wrote {index}")
+
+
+def _earlier(name: str) -> Path | Evidence:
+    """A published report by number or folder, else a run of the store."""
+    if Path(name).is_dir() or (results().published / name).is_dir():
+        return _published(name)
+    if is_run_id(name):
+        try:
+            return Evidence.load(results().tables, name)
+        except NothingMeasuredError as error:
+            raise InputError(
+                f"no published report and no run {name!r}; see `kokoro-lab results list` for the runs"
+            ) from error
+    return _published(name)
+
+
+def _show(changes: list[CellChange], earlier: str) -> None:
+    title = f"Ratio to {earlier} (measured at different times, not interleaved)"
     print_table([change.as_dict() for change in changes], COLUMNS, title=title)

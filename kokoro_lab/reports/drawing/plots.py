@@ -263,7 +263,7 @@ def marker_layers(value: float, place: alt.X, text: str) -> list[alt.Chart]:
 
 def x_axis(title: str | None, ticks: Sequence[float]) -> alt.Axis:
     """An axis with these ticks; without a title it has grid lines only, for all panels except the last."""
-    grouped = f"replace(format(datum.value, ',.10~g'), ',', '{NARROW_SPACE}')"
+    grouped = f"replace(format(datum.value, ',.10~g'), regexp(',', 'g'), '{NARROW_SPACE}')"
     return alt.Axis(title=title, labels=title is not None, values=list(ticks), labelExpr=grouped, labelOverlap=True)
 
 

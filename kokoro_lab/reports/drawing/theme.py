@@ -36,6 +36,7 @@ LIGHT = {
     "s7": "#6b7480",
     "s8": "#1a1f27",
     "s9": "#9a4b3c",
+    "s10": "#5f45b5",
 }
 DARK = {
     "paper": "#14181e",
@@ -52,8 +53,9 @@ DARK = {
     "s7": "#97a1ae",
     "s8": "#e8ebf0",
     "s9": "#d98b7c",
+    "s10": "#b3a1f5",
 }
-SERIES = ("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9")
+SERIES = ("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10")
 """Hues of Okabe and Ito's palette, distinguishable with any colour vision, at a lightness that suits the page."""
 
 Picture = alt.Chart | alt.LayerChart | alt.VConcatChart | alt.FacetChart
@@ -201,5 +203,7 @@ class ChartFigure:
         )
         return (
             '<details class="kl-numbers"><summary>Show the numbers</summary>'
-            f'<div class="kl-scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>'
+            f'<div class="kl-scroll" role="region" aria-label="{html.escape(self.title)}" tabindex="0">'
+            f"<table><caption>{html.escape(self.title)}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>"
         )

@@ -10,6 +10,8 @@ from kokoro_lab.measure.statistics.intervals import Interval
 from kokoro_lab.reports.claims.claim_reading import matching_cells
 from kokoro_lab.reports.claims.claims import Claim
 from kokoro_lab.reports.claims.resolution import Resolution, Verdict
+from kokoro_lab.reports.findings.action import Action, action
+from kokoro_lab.reports.findings.ladder import Ladder, ladder
 from kokoro_lab.reports.findings.statements import CitedFigure, Statement, cited_claim, own_resolution
 from kokoro_lab.reports.rows.cell_summary import CellFigure, best, cell_figures, number, reach, stated
 from kokoro_lab.reports.rows.evidence import Evidence
@@ -56,11 +58,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class ReportAnswer:
-    """The headline, the sentences below it, and the key figures."""
+    """What to do, the headline, the sentences below it, and the key figures."""
 
     statements: Sequence[Statement]
-    """The headline first."""
+    """The headline first, then the action."""
     tiles: Sequence[Tile]
+    action: Action
+    ladder: Ladder
+    """What the action is chosen from."""
 
     @property
     def headline(self) -> str:
@@ -69,7 +74,7 @@ class ReportAnswer:
 
     @property
     def sentences(self) -> Sequence[str]:
-        """The sentences below the headline, the most important first."""
+        """The action, then the sentences below the headline, the most important first."""
         return [statement.text for statement in self.statements[1:]]
 
 
@@ -87,7 +92,9 @@ def answer(evidence: Evidence, resolutions: Sequence[Resolution]) -> ReportAnswe
     ]
     tiles = [] if evidence.tiny else _tiles(evidence, resolutions)
     below = [statement for statement in statements if statement.text]
-    return ReportAnswer([_headline(evidence, resolutions), *below], tiles)
+    rungs = ladder(evidence)
+    chosen = action(evidence, rungs)
+    return ReportAnswer([_headline(evidence, resolutions), chosen.statement, *below], tiles, chosen, rungs)
 
 
 def gap_words(gap: Interval | None) -> str:
@@ -109,9 +116,9 @@ def _headline(evidence: Evidence, resolutions: Sequence[Resolution]) -> Statemen
     # The pace is that of the same cell: the fastest pace of another one would be heard as this one's.
     paces = [figure for figure in cell_figures(evidence, "rtf") if figure.cell_id == first.cell_id]
     if not paces:
-        return Statement(f"On this machine {start}.", (first,))
+        return Statement(f"On this machine {start} ({first.label}).", (first,))
     pace = CitedFigure.of(paces[0], "rtf")
-    return Statement(f"This machine synthesises speech {pace.pace}, and {start}.", (pace, first))
+    return Statement(f"This machine synthesises speech {pace.pace}, and {start} ({first.label}).", (pace, first))
 
 
 def _first_audio(figures: Sequence[CellFigure], resolutions: Sequence[Resolution]) -> CitedFigure | None:

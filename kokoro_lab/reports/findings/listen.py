@@ -33,6 +33,7 @@ GATES = {
 class Clip:
     """One audio player."""
 
+    cell_id: str
     label: str
     text_preset: str
     gate: str
@@ -71,6 +72,7 @@ def _clip(evidence: Evidence, row: dict[str, Any]) -> Clip:
     cut = samples is not None and len(samples) > CLIP_S * SAMPLE_RATE
     state = "" if row["state"] == "warm" else f", {row['state']}"
     return Clip(
+        cell_id=str(row["cell_id"]),
         label=f"{row['label']}{state}",
         text_preset=str(row["text_preset"]),
         gate=str(row["gate"]),

@@ -13,7 +13,7 @@ from kokoro_lab.measure.statistics.intervals import Interval
 from kokoro_lab.reports.claims.resolution import Resolution
 from kokoro_lab.reports.rows.cell_summary import CellFigure, number, reach, stated
 
-__all__ = ["CitedFigure", "Statement", "cited_claim", "own_resolution"]
+__all__ = ["CitedFigure", "CitedRatio", "Statement", "cited_claim", "own_resolution"]
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,42 @@ class CitedFigure:
 
 
 @dataclass(frozen=True)
+class CitedRatio:
+    """How many times as fast one cell is as another, as a headline, a chart and a table state it."""
+
+    candidate_cell: str
+    base_cell: str
+    metric: str
+    speedup: Interval
+    """Time of the base over time of the candidate: above 1, the candidate is faster."""
+
+    @classmethod
+    def of_times(cls, candidate_cell: str, base_cell: str, metric: str, times: Interval) -> CitedRatio:
+        """The same comparison given as the candidate's time over that of the base."""
+        return cls(candidate_cell, base_cell, metric, times.mapped(lambda value: 1 / value, falling=True))
+
+    @property
+    def factor(self) -> str:
+        """`4.33x faster`, `1.85x slower`."""
+        center = self.speedup.center
+        return f"{number(center)}x faster" if center >= 1 else f"{number(1 / center)}x slower"
+
+    @property
+    def interval(self) -> str:
+        """`[4.10, 4.52]` in the direction of `factor`; what it lacks where it is no interval."""
+        shown = self.speedup if self.speedup.center >= 1 else self.speedup.mapped(lambda value: 1 / value, falling=True)
+        if shown.low is None or shown.high is None or shown.confidence is None:
+            return f"({reach(shown)})"
+        return f"[{number(shown.low)}, {number(shown.high)}]"
+
+
+@dataclass(frozen=True)
 class Statement:
     """A sentence and the figures in it; numbers that are no figure (counts of claims, of blocks) have none."""
 
     text: str
     figures: tuple[CitedFigure, ...] = ()
+    ratios: tuple[CitedRatio, ...] = ()
 
 
 def own_resolution(figure: CellFigure, metric: str, resolutions: Sequence[Resolution]) -> Resolution | None:

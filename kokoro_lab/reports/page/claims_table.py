@@ -29,7 +29,9 @@ SIGNS = {
 """A sign beside each verdict, so that colour is not the only difference between them."""
 
 
-def claims_table(claims: Claims, resolutions: Sequence[Resolution], bounds: Sequence[Bound] = ()) -> Html:
+def claims_table(
+    claims: Claims, resolutions: Sequence[Resolution], bounds: Sequence[Bound] = (), *, caption: str = "Claims"
+) -> Html:
     """The resolutions by topic, under a count of their verdicts; gaps to target and to bound."""
     topics = [
         (topic, [_row(claims, item, bounds) for item in resolutions if item.claim.topic == topic])
@@ -38,7 +40,8 @@ def claims_table(claims: Claims, resolutions: Sequence[Resolution], bounds: Sequ
     counts = Counter(resolution.verdict for resolution in resolutions)
     summary = [(verdict, SIGNS[verdict], counts[verdict]) for verdict in VERDICTS if counts[verdict]]
     measured = any(resolution.measured is not None for resolution in resolutions)
-    return fragment("claims", topics=[topic for topic in topics if topic[1]], summary=summary, measured=measured)
+    filled = [topic for topic in topics if topic[1]]
+    return fragment("claims", topics=filled, summary=summary, measured=measured, caption=caption)
 
 
 def _row(claims: Claims, resolution: Resolution, bounds: Sequence[Bound]) -> dict[str, Any]:

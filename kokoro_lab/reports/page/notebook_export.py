@@ -17,21 +17,13 @@ import nbformat
 from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.files.reading import decoding, read_text
 from kokoro_lab.files.writing import make_folder
+from kokoro_lab.reports.drawing.document import Section
 from kokoro_lab.reports.drawing.fragments import Html
 
-__all__ = ["ExportedNotebook", "Section", "execute", "sections"]
+__all__ = ["ExportedNotebook", "execute", "sections"]
 
 MOST_BYTES = 256 << 20  # of an executed notebook, charts and players included
 TIMEOUT_S = 600.0  # a report takes seconds; a kernel that hangs must not block its caller forever
-
-
-@dataclass(frozen=True)
-class Section:
-    """The content under one second-level heading of a notebook."""
-
-    heading: str
-    anchor: str
-    body: Html
 
 
 @dataclass(frozen=True)
@@ -69,6 +61,8 @@ def execute(notebook: Path, executed: Path, parameters: Mapping[str, str]) -> No
 def sections(executed: Path) -> ExportedNotebook:
     """Text and displayed outputs of an executed notebook, without code, printed text and warnings.
 
+    A section is folded when the cell of its heading has the tag `folded`.
+
     Raises:
         KokoroLabError: the file is not a notebook, or no longer one.
     """
@@ -80,7 +74,7 @@ def sections(executed: Path) -> ExportedNotebook:
 def _sections(document: Any) -> ExportedNotebook:
     title = ""
     lead: list[str] = []
-    bodies: list[tuple[str, list[str]]] = []
+    bodies: list[tuple[str, list[str], bool]] = []
     body = lead
     for cell in document.cells:
         if cell.cell_type == "code":
@@ -93,10 +87,10 @@ def _sections(document: Any) -> ExportedNotebook:
                 title = name
             elif level == 2:
                 body = []
-                bodies.append((name, body))
+                bodies.append((name, body, "folded" in cell.metadata.get("tags", ())))
             if text:
                 body.append(str(mistune.html(text)))
-    parsed = tuple(Section(name, _anchor(name), Html("\n".join(parts))) for name, parts in bodies)
+    parsed = tuple(Section(name, _anchor(name), Html("\n".join(parts)), folded) for name, parts, folded in bodies)
     return ExportedNotebook(title, Html("\n".join(lead)), parsed)
 
 

@@ -22,6 +22,7 @@ import json
 import platform
 import re
 import shutil
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ __all__ = [
     "CellChange",
     "compare_published",
     "publish",
+    "published_blocks",
     "published_folders",
     "scrubbed",
     "with_fewer_clips",
@@ -61,7 +63,7 @@ MANIFEST_BYTES = 10_000
 PLAYER = re.compile(r'<audio [^>]*src="data:audio/ogg;base64,[^"]*"[^>]*></audio>')
 RECORDING = re.compile(r'(base64,[^"]*)')
 REFERENCE = "the reference of this text"
-NO_RECORDING = '<span class="kl-length">the recording was left out of the published report</span>'
+NO_RECORDING = '<span class="kl-length">the recording was left out to keep this page small</span>'
 
 COMMON_USERS = frozenset({"root", "user", "admin", "runner"})
 """Names that identify nobody, and occur in ordinary text."""
@@ -130,6 +132,9 @@ class CellChange:
     figure: str
     times: Interval
     """Later over earlier; the two were not measured in alternation."""
+    earlier: float
+    later: float
+    """Medians of the undisturbed blocks, in the unit of the figure."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -142,25 +147,28 @@ class CellChange:
             "low": self.times.bounds[0],
             "high": self.times.bounds[1],
             "blocks": self.times.count,
+            "earlier": self.earlier,
+            "later": self.later,
         }
 
 
 def compare_published(
-    published: Path, now: Evidence | Path, figures: Sequence[str] = ("total_ms", "ttfa_ms")
+    earlier: Evidence | Path, now: Evidence | Path, figures: Sequence[str] = ("total_ms", "ttfa_ms")
 ) -> list[CellChange]:
     """The cells that two reports share: later times over earlier ones, from their undisturbed blocks.
 
     Args:
-        published: folder of the earlier report.
-        now: the rows of a run, or the folder of a later report.
+        earlier: the rows of a run, or the folder of a published report.
+        now: the same of a later one.
         figures: of `METRICS`.
 
     Raises:
         InputError: a folder is not a published report, or its files were changed.
         NothingMeasuredError: the two share no undisturbed cell.
     """
-    then = _read_blocks(published)
-    rows = _read_blocks(now) if isinstance(now, Path) else pd.DataFrame(block_rows(now))
+    then, rows = (
+        published_blocks(side) if isinstance(side, Path) else pd.DataFrame(block_rows(side)) for side in (earlier, now)
+    )
     changes = []
     grouped: dict[Any, pd.DataFrame] = dict(iter(_clean(then).groupby(list(CELL), sort=True)))
     for key, part in _clean(rows).groupby(list(CELL), sort=True):
@@ -171,12 +179,18 @@ def compare_published(
             sides = [[[float(value)] for value in side[figure].dropna()] for side in (part, grouped[key])]
             if all(sides):
                 times = unpaired_ratio(sides[0], sides[1])
-                changes.append(CellChange(named["text_preset"], named["label"], named["state"], figure, times))
+                middles = [statistics.median(value for block in side for value in block) for side in sides]
+                place = (named["text_preset"], named["label"], named["state"], figure)
+                changes.append(CellChange(*place, times, earlier=middles[1], later=middles[0]))
     if not changes:
         raise NothingMeasuredError(
-            f"report {published.name} shares no undisturbed cell with this run; measure the same cells"
+            f"{_named(earlier)} shares no undisturbed cell with this run; measure the same cells"
         )
     return changes
+
+
+def _named(side: Evidence | Path) -> str:
+    return f"report {side.name}" if isinstance(side, Path) else f"run {side.run_id}"
 
 
 def scrubbed(text: str) -> str:
@@ -232,7 +246,8 @@ def _manifest(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _read_blocks(folder: Path) -> pd.DataFrame:
+def published_blocks(folder: Path) -> pd.DataFrame:
+    """One row per block of a published report, from its blocks.csv; InputError where it is none, or was changed."""
     advice = "choose a folder of results/published"
     if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder} is not a published report; {advice}")

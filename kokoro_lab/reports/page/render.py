@@ -1,17 +1,18 @@
-"""The rows of a run as one self-contained HTML page: no network, no script, no other file."""
+"""The rows of a run as one self-contained HTML page: no network, no other file; the one script is in it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.reports.claims.claims import load_claims
-from kokoro_lab.reports.drawing.fragments import TEMPLATES, Html, fragment, note
-from kokoro_lab.reports.drawing.theme import DARK, LIGHT
+from kokoro_lab.reports.drawing.document import document
+from kokoro_lab.reports.drawing.fragments import fragment, note
 from kokoro_lab.reports.page.notebook_export import ExportedNotebook, execute, sections
 from kokoro_lab.reports.page.page_files import write_pages
+from kokoro_lab.reports.page.publish import with_fewer_clips
 from kokoro_lab.reports.page.report_data import write_data
+from kokoro_lab.reports.page.run_facts import machine_name
 from kokoro_lab.reports.page.sections import notebook_page
 from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.store.layout import LATEST, Results, notebook_file
@@ -19,6 +20,9 @@ from kokoro_lab.store.layout import LATEST, Results, notebook_file
 __all__ = ["page", "render"]
 
 NOTEBOOK = "gap_report"
+PRODUCT = "Kokoro-82M text to speech on ONNX Runtime"
+MOST_PAGE_BYTES = 1_500_000
+"""Of the report's own page: recordings beyond it are left out, those of references last."""
 
 BANNERS = {
     "tiny": (
@@ -31,8 +35,7 @@ BANNERS = {
     ),
     "stand-in": (
         "Stand-in weights.",
-        "The exact architecture of Kokoro-82M with seeded random weights: times and memory are those of the model, "
-        "but its output is not intelligible speech.",
+        "The architecture of Kokoro-82M with random weights: times and memory are the model's, its speech is noise.",
     ),
     "imported": (
         "Imported weights.",
@@ -64,7 +67,7 @@ def render(results: str | Path, run_id: str = "") -> Path:
     executed = places.inside(places.run(evidence.run_id) / f"{NOTEBOOK}.ipynb")
     parameters = {"run_id": evidence.run_id, "tables": str(places.tables)}
     execute(notebook_file(NOTEBOOK), executed, parameters)
-    pages = {"index.html": page(evidence, sections(executed))}
+    pages = {"index.html": with_fewer_clips(page(evidence, sections(executed)), MOST_PAGE_BYTES)}
     for name in dict.fromkeys(str(row["notebook"]) for row in evidence.notebooks):
         executed_notebook = places.run(evidence.run_id) / f"{name}.ipynb"
         if executed_notebook.is_file():
@@ -95,19 +98,16 @@ def page(evidence: Evidence, notebook: ExportedNotebook, *, back: str = "") -> s
     started = evidence.cells["started_at"].min()
     kind = _kind(evidence)
     strong, text = BANNERS[kind]
-    return str(
-        fragment(
-            "page",
-            title=notebook.title,
-            back=back,
-            run_id=evidence.run_id,
-            when=f"{started:%d %B %Y}",
-            css=Html(_css()),
-            banner={"kind": kind, "strong": strong, "text": text},
-            lead=notebook.lead,
-            sections=notebook.sections,
-            footer=_footer(evidence),
-        )
+    about = fragment("about", run_id=evidence.run_id, when=f"{started:%d %B %Y}", kind=kind, strong=strong, text=text)
+    return document(
+        notebook.title if back else PRODUCT,
+        name=evidence.run_id,
+        about=about,
+        lead=notebook.lead,
+        sections=notebook.sections,
+        machine="" if back else machine_name(evidence),
+        back=back,
+        footer=_footer(evidence),
     )
 
 
@@ -117,17 +117,6 @@ def _kind(evidence: Evidence) -> str:
         if architecture in evidence.architectures:
             return architecture
     return next(kind for kind in ("stand-in", "imported", "published") if kind in evidence.weights)
-
-
-def _css() -> str:
-    text = (TEMPLATES / "page.css").read_text(encoding="utf-8")
-    for name, colours in (("light", LIGHT), ("dark", DARK)):
-        text = text.replace("{{ " + name + " }}", _variables(colours))
-    return text
-
-
-def _variables(colours: Mapping[str, str]) -> str:
-    return "  " + " ".join(f"--kl-{name}: {value};" for name, value in colours.items())
 
 
 def _footer(evidence: Evidence) -> str:

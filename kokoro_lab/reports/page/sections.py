@@ -1,4 +1,4 @@
-"""Sections of a report that are tables: bounds, comparisons, recommendations, links to notebooks."""
+"""Sections of a report that are tables: cells, bounds, comparisons, recommendations, links to notebooks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from kokoro_lab.reports.claims.stored_verdicts import stored_verdicts
-from kokoro_lab.reports.drawing.fragments import Html, fragment, note, table
+from kokoro_lab.reports.drawing.fragments import Html, Sortable, fragment, note, table
 from kokoro_lab.reports.findings.bound import Bound
 from kokoro_lab.reports.findings.recommend import advice, next_steps, no_effect_lines
-from kokoro_lab.reports.rows.cell_summary import number, sentence, spread
+from kokoro_lab.reports.rows.cell_summary import CellFigure, cell_figures, number, reach, sentence, spread
 from kokoro_lab.reports.rows.evidence import Evidence
 
-__all__ = ["NO_BOUND", "advice_table", "bound_table", "comparison_table", "notebook_links", "notebook_page"]
+__all__ = [
+    "NO_BOUND",
+    "advice_table",
+    "bound_table",
+    "cell_table",
+    "comparison_table",
+    "notebook_links",
+    "notebook_page",
+]
 
 NO_BOUND = (
     "no bound: the peak of this machine was not measured in this run, no undisturbed warm cell has the full "
@@ -22,6 +30,58 @@ FIGURE_NAMES = {"total_ms": "total time", "ttfa_ms": "time to first audio", "rtf
 FIGURES = ("total_ms", "ttfa_ms")
 """Figures that are shown; the real-time factor is the total time divided by the same duration."""
 BELOW_BOUND = "faster than its bound: other processes disturbed the measurement of the peak; measure again"
+
+
+CELL_FIGURES = {
+    "total_ms": "Total, ms",
+    "ttfa_ms": "First sound, ms",
+    "rtf": "Real-time factor",
+    "rss_mb": "Memory, MB",
+}
+"""Figure -> its heading in the table of cells; each with its interval."""
+
+
+def cell_table(evidence: Evidence) -> Html:
+    """One row per cell: what it is, how it ended, and its figures with their intervals."""
+    figures = {metric: _figures(evidence, metric) for metric in CELL_FIGURES}
+    rows = []
+    ordered = evidence.cells.sort_values(["characters", "text_preset", "label", "state"], kind="stable")
+    for cell_id, blocks in ordered.groupby("cell_id", sort=False):
+        first = blocks.iloc[0]
+        row: dict[str, Any] = {
+            "id": f"cell-{cell_id}",
+            "cell": str(first["label"]) + (" (A/A pair)" if first["replica"] else ""),
+            "text": Sortable(str(first["text_preset"]), int(first["characters"])),
+            "state": str(first["state"]),
+            "status": ", ".join(dict.fromkeys(map(str, blocks["status"]))),
+            "gate": "reference" if first["reference"] else ", ".join(dict.fromkeys(map(str, blocks["gate"]))),
+            "blocks": str(len(blocks)),
+            "counted": str(int(blocks["counts"].sum())),
+        }
+        for metric in CELL_FIGURES:
+            figure = figures[metric].get(str(cell_id))
+            measured = None if figure is None else figure.measured
+            row[metric] = "–" if measured is None else Sortable(number(measured.center), measured.center)
+            row[f"{metric} interval"] = "–" if measured is None else reach(measured)
+        rows.append(row)
+    columns = {
+        "cell": "Cell",
+        "text": "Text",
+        "state": "State",
+        "status": "Status",
+        "gate": "Audio",
+        "blocks": "Blocks",
+        "counted": "Counted",
+    }
+    for metric, heading in CELL_FIGURES.items():
+        columns |= {metric: heading, f"{metric} interval": "95 % interval"}
+    return table(columns, rows, css="kl-cells", caption="Every cell of this run", data=True)
+
+
+def _figures(evidence: Evidence, metric: str) -> dict[str, CellFigure]:
+    """The figure of each cell, in every state."""
+    states = dict.fromkeys(map(str, evidence.cells["state"]))
+    return {figure.cell_id: figure for state in states for figure in cell_figures(evidence, metric, state=state)}
 
 
 def bound_table(cell_bounds: Sequence[Bound]) -> Html:
@@ -51,7 +111,7 @@ def bound_table(cell_bounds: Sequence[Bound]) -> Html:
         "unattributed": "Unattributed time",
         "gap": "Total over bound",
     }
-    return table(columns, rows, css="kl-bounds")
+    return table(columns, rows, css="kl-bounds", caption="The time of each cell, and its bound", data=True)
 
 
 def comparison_table(evidence: Evidence) -> Html:
@@ -80,7 +140,7 @@ def comparison_table(evidence: Evidence) -> Html:
         "verdict": "Verdict",
         "why": "Reason",
     }
-    return table(columns, rows)
+    return table(columns, rows, caption="Every cell against its reference", data=True)
 
 
 def advice_table(evidence: Evidence, cell_bounds: Sequence[Bound]) -> Html:
@@ -97,7 +157,8 @@ def advice_table(evidence: Evidence, cell_bounds: Sequence[Bound]) -> Html:
             }
             for line in lines
         ]
-        parts.append(table({"goal": "Goal", "setting": "Setting", "measured": "Measured", "buys": "Effect"}, rows).text)
+        columns = {"goal": "Goal", "setting": "Setting", "measured": "Measured", "buys": "Effect"}
+        parts.append(table(columns, rows, caption="Recommended settings by goal").text)
     else:
         parts.append(note("these rows support no recommendation").text)
     for heading, items in (
@@ -132,7 +193,11 @@ def notebook_links(evidence: Evidence) -> Html:
         }
         for name, row in last.items()
     ]
-    return table({"name": "Notebook", "status": "Status", "seconds": "Duration", "error": "Error"}, rows)
+    return table(
+        {"name": "Notebook", "status": "Status", "seconds": "Duration", "error": "Error"},
+        rows,
+        caption="Executed notebooks of this run",
+    )
 
 
 def _share(bound: Bound) -> str:

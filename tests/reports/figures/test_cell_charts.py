@@ -13,8 +13,15 @@ from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.measure.records.cell import Block
 from kokoro_lab.reports.claims.claims import load_claims
 from kokoro_lab.reports.claims.resolution import resolve_all
+from kokoro_lab.reports.drawing.plots import stack
 from kokoro_lab.reports.drawing.theme import DARK, LIGHT, NARROW, SERIES, WIDE, ChartFigure
-from kokoro_lab.reports.figures.cell_charts import cold_start_figure, rtf_figure, stages_figure, ttfa_figure
+from kokoro_lab.reports.figures.cell_charts import (
+    LOAD_STAGES,
+    cold_start_figure,
+    rtf_figure,
+    stages_figure,
+    ttfa_figure,
+)
 from kokoro_lab.reports.findings.answer import KEY_CLAIMS, answer
 from kokoro_lab.reports.rows.cell_summary import cell_figures
 from kokoro_lab.reports.rows.evidence import Evidence
@@ -148,3 +155,15 @@ def apart(first: str, second: str, vision: str) -> float:
         for colour in (first, second)
     ]
     return sum((a - b) ** 2 for a, b in zip(*seen, strict=True)) ** 0.5
+
+
+def test_an_axis_groups_all_digits_of_a_number() -> None:
+    svg = stack([("cell", {"stage": 2e7})], ["stage"], "T 1", "time, ms", "stage").svg(WIDE)
+    assert "20\u202f000\u202f000" in svg and ",000" not in svg
+
+
+def test_no_colour_occurs_twice_in_a_legend() -> None:
+    names = list(LOAD_STAGES.values())
+    svg = stack([("cell", dict.fromkeys(names, 100.0))], names, "T 1", "time, ms", "stage").svg(WIDE)
+    bars = re.findall(r'<path aria-[^>]*fill="(var\(--kl-s\d+)|fill="(var\(--kl-s\d+)', svg)
+    assert len({first or second for first, second in bars}) == len(names) <= len(SERIES)

@@ -9,11 +9,18 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from report_blocks import as_reference, block, cell, evidence_of
+from report_blocks import as_reference, block, cell, evidence_of, repeated
 
 from kokoro_lab.measure.statistics.intervals import Interval
 from kokoro_lab.reports.findings.bound import Bound
-from kokoro_lab.reports.page.sections import BELOW_BOUND, advice_table, bound_table, comparison_table, notebook_links
+from kokoro_lab.reports.page.sections import (
+    BELOW_BOUND,
+    advice_table,
+    bound_table,
+    cell_table,
+    comparison_table,
+    notebook_links,
+)
 from kokoro_lab.reports.rows.evidence import Evidence
 
 BASE, OTHER = as_reference(cell()), cell(threads=1)
@@ -35,7 +42,10 @@ def lines(html: str) -> list[list[str]]:
     """The text of every cell of a table's body, line by line."""
     body = html[html.index("<tbody>") :]
     return [
-        [re.sub(r"<[^>]+>", "", cell).replace("\u00a0", " ") for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, re.S)]
+        [
+            re.sub(r"<[^>]+>", "", cell).replace("\u00a0", " ")
+            for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.S)
+        ]
         for row in re.findall(r"<tr[^>]*>(.*?)</tr>", body, re.S)
     ]
 
@@ -118,3 +128,17 @@ def test_only_a_notebook_that_is_there_is_linked_and_its_error_is_no_markup(exec
     text = notebook_links(executed).text
     assert re.findall(r'href="([^"]+)"', text) == ["warmup.html"]
     assert "&lt;b&gt; &amp; c" in text
+
+
+def test_every_cell_has_a_row_with_an_anchor_and_numbers_that_sort() -> None:
+    absent = cell("short", provider="coreml")
+    blocks = [
+        *repeated(BASE, (1450.0,) * 6),
+        block(absent, 9, status="unavailable", error="It is not here.", share=0.0),
+    ]
+    text = cell_table(evidence_of(blocks)).text
+    assert set(re.findall(r'<tr id="cell-([^"]+)"', text)) == {absent.id, BASE.id}
+    here, gone = sorted(lines(text), key=lambda line: "unavailable" in line)
+    assert here[7] == "1\u202f450" and 'data-sort="1450.0"' in text
+    assert "unavailable" in gone and gone[7:] == ["–"] * 8
+    assert "kl-data" in text and "<caption>" in text
