@@ -14,7 +14,8 @@ from kokoro_lab.files.documents import read_json
 from kokoro_lab.files.writing import make_folder, write_text
 from kokoro_lab.reports.drawing.document import document
 from kokoro_lab.reports.drawing.fragments import Html, Sortable, table
-from kokoro_lab.reports.page.publish import KEY, MANIFEST, MOST_BYTES, published_blocks, published_folders
+from kokoro_lab.reports.page.publish import MANIFEST, MOST_BYTES, published_blocks, published_folders
+from kokoro_lab.reports.page.published_tables import CELL
 from kokoro_lab.reports.page.report_data import FIGURES, read_figures
 from kokoro_lab.reports.rows.cell_summary import number
 
@@ -92,8 +93,8 @@ def trends(folders: Sequence[Path]) -> list[Trend]:
         machine = _report(folder).machine
         blocks = published_blocks(folder)
         counted = blocks[blocks["counts"] & blocks["rtf"].notna()]
-        for key, rows in counted.groupby(list(KEY), sort=True):
-            named = {name: str(value) for name, value in zip(KEY, key, strict=True)}
+        for key, rows in counted.groupby(list(CELL), sort=True):
+            named = {name: str(value) for name, value in zip(CELL, key, strict=True)}
             values.setdefault((machine, _cell(named)), []).append((folder.name, float(rows["rtf"].median())))
     return [Trend(machine, cell, tuple(line)) for (machine, cell), line in sorted(values.items()) if len(line) > 1]
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.measure.statistics.intervals import Interval
-from kokoro_lab.measure.statistics.signflip import pairs_needed
+from kokoro_lab.measure.statistics.sign_test import pairs_needed
 from kokoro_lab.reports.rows.cell_summary import NARROW_SPACE, CellFigure, cell_figure, faster, named_apart, sentence
 from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.reports.rows.frame_statistics import rows_ratio
