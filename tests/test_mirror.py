@@ -23,7 +23,7 @@ COVERED: dict[str, str] = {
     "commands/machine.py": "test_cli.py",
     "commands/models.py": "variants/test_model_commands.py",
     "commands/report.py": "test_cli.py",
-    "commands/tuning.py": "variants/test_fastest_variant.py",
+    "commands/model_choice/tuning.py": "variants/test_fastest_variant.py",
     "reports/page/report_data.py": "reports/page/test_report_verification.py",
     "sweeps/current_verdicts.py": "store/integrity/test_verdict_states.py",
     "engine/assembly.py": "engine/test_engine.py",
@@ -138,7 +138,7 @@ COMMANDS = {
     "commands/machine.py": "providers",
     "commands/models.py": "models",
     "commands/report.py": "report",
-    "commands/tuning.py": "tune",
+    "commands/model_choice/tuning.py": "tune",
     "sweeps/notebooks.py": "sweep",
 }
 """Module of the command line -> a command that runs it, as tests give it to the command line."""

@@ -27,7 +27,7 @@ LAZY = {
     "__init__.py": "import kokoro_lab is instant: names are handed on when they are asked for",
     "cli.py": "--help and --version load no command",
     "commands/console.py": "--help loads no rich tables",
-    "commands/tuning.py": "models are listed, built and made without the tables that tuning measures into",
+    "commands/model_choice/tuning.py": "models are listed, built and made without the tables that tuning measures into",
     "commands/doctor.py": "doctor reports an onnxruntime that cannot be imported",
     "audio/finish.py": OPTIONAL,
     "audio/loudness.py": OPTIONAL,

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kokoro_lab.commands.console import FORWARDED, Json, forward, notice, print_json, print_table
-from kokoro_lab.commands.preparing import PrepareOption, prepare, prepare_installed
-from kokoro_lab.commands.tuning import search, tune
+from kokoro_lab.commands.model_choice.preparing import PrepareOption, prepare, prepare_installed
+from kokoro_lab.commands.model_choice.tuning import search, tune
 from kokoro_lab.errors import InputError, ModelError, RegressedError
 from kokoro_lab.files.reading import decoding
 from kokoro_lab.models.catalog import STAND_INS, build_stand_in, imported_from, models_folder, resolve

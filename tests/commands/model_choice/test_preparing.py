@@ -122,7 +122,7 @@ def test_a_failure_to_make_it_is_a_notice_and_the_model_is_installed(
         raise ModelError("there is no room; make some")
 
     monkeypatch.delenv("KOKORO_PREPARE")
-    monkeypatch.setattr("kokoro_lab.commands.preparing.prepare_form", refuse)
+    monkeypatch.setattr("kokoro_lab.commands.model_choice.preparing.prepare_form", refuse)
     document, said = told(capsys, "models", "build", "tiny")
     assert document["models"][0]["name"] == "tiny"
     assert "There is no room; make some." in said
