@@ -129,6 +129,8 @@ app.add_typer(
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table to standard output.")]
 RunId = Annotated[str | None, typer.Option("--run-id", help="Name of the new run (default: plan and time).")]
 
+Run = Annotated[str | None, typer.Option("--run", help="Run: id, name or tag (default: the newest complete run).")]
+
 
 def _print_version(requested: bool) -> None:
     if requested:
@@ -217,29 +219,62 @@ def init(
 
 @app.command()
 def sweep(
-    plan: Annotated[str, typer.Argument(help="Sweep plan: a YAML file, or the name of a plan in data/sweeps/.")],
+    plan: Annotated[
+        str | None,
+        typer.Argument(
+            help="Sweep plan: a YAML file, or the name of a plan in data/sweeps/; --resume with --run-id needs none."
+        ),
+    ] = None,
     run_id: RunId = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run: measure only its missing blocks.")] = False,
     model: Annotated[str | None, typer.Option(help="Model to measure instead of the plan's.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="Text to measure instead of the plan's; repeat for several.")
+    ] = None,
+    text_file: Annotated[
+        list[Path] | None, typer.Option("--text-file", help="File with such a text, UTF-8; repeat for several.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="Tag of the run; repeat for several.")] = None,
+    note: Annotated[str | None, typer.Option(help="Note on the run, for yourself.")] = None,
+    wait_s: Wait = DEFAULT_WAIT_S,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the planned cells and the estimated time; measure nothing.")
+        bool,
+        typer.Option("--dry-run", help="Check everything that can be checked, estimate the time, and measure nothing."),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a sweep plan and store its measurements.
 
-    The plan's notebooks are executed in turn, and each measured block is stored at once.
+    The plan's notebooks are executed in turn, and each measured block is stored at once. Nothing else measures on this
+    machine from the first to the last.
+
+    Exit code 2 of a dry run: the plan would not run as it is here; all reasons are listed.
     """
+    from kokoro_lab.commands.sweep import SweepOptions
     from kokoro_lab.commands.sweep import sweep as run_plan
 
-    run_plan(plan, run_id=run_id, resume=resume, model=model, as_json=as_json, dry_run=dry_run)
+    run_plan(
+        SweepOptions(
+            plan,
+            run_id=run_id,
+            resume=resume,
+            model=model,
+            texts=tuple(text or ()),
+            text_files=tuple(text_file or ()),
+            tags=tuple(tag or ()),
+            note=note,
+            wait_s=wait_s,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
+    )
 
 
 @app.command()
 def compare(
     base: Annotated[str, typer.Argument(help="Baseline: cells, a run, a version, a commit or a folder.")],
     candidate: Annotated[str, typer.Argument(help="Candidate, of the same kind as the baseline.")],
-    run_id: Annotated[str | None, typer.Option("--run", help="Run of the cells (default: the newest).")] = None,
+    run_id: Run = None,
     figure: Annotated[
         str, typer.Option(help="Metric to compare, such as total_ms, ttfa_ms, rtf or infer_ms.")
     ] = "total_ms",
@@ -254,7 +289,7 @@ def compare(
 
     Cells of one run are compared by pairs of blocks, two runs by their ratios to a shared reference cell. Cells are
     given as an id, as factor=value,... or as `reference`; runs as run:ID[@VERSION], version:N, commit:SHA or a folder
-    of exported tables. Nothing is measured.
+    of exported tables; the name or a tag of a run may stand for its id. Nothing is measured.
 
     Exit code 1: slower, or different audio; 3: undecided; 4: nothing was measured.
     """
@@ -274,7 +309,9 @@ def compare(
 
 @app.command()
 def gate(
-    run_id: Annotated[str | None, typer.Option("--run", help="Run (default: the newest).")] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run", help="Run: id, name or tag (default: the newest complete run).")
+    ] = None,
     budgets: Annotated[Path | None, typer.Option(help="Budget file, YAML (default: data/budgets.yaml).")] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Name of a budget to check; repeat for several.")
@@ -317,7 +354,9 @@ def gate(
 
 @app.command()
 def report(
-    run_id: Annotated[str | None, typer.Option("--run", help="Run (default: the newest).")] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run", help="Run: id, name or tag (default: the newest complete run).")
+    ] = None,
     publish: Annotated[bool, typer.Option("--publish", help="Store a copy under results/published/ too.")] = False,
     against: Annotated[
         str | None, typer.Option("--against", metavar="NUMBER|FOLDER", help="Compare with a published report.")

@@ -13,6 +13,7 @@ from kokoro_lab.store.cell_selectors import parse_selector
 from kokoro_lab.store.cross_run_comparison import NOT_INTERLEAVED, compare_across
 from kokoro_lab.store.layout import results
 from kokoro_lab.store.run_comparison import FIGURES, ComparisonReport, compare_within
+from kokoro_lab.store.run_labels import chosen_run
 from kokoro_lab.store.sides import history, side
 from kokoro_lab.store.store_reader import nothing_measured
 
@@ -73,7 +74,7 @@ def _within(
     store: StoreReader, base: str, candidate: str, run_id: str | None, figure: str, use_contaminated: bool
 ) -> ComparisonReport:
     selectors = [parse_selector(text) for text in (base, candidate)]
-    chosen = run_id or store.latest_run()
+    chosen = chosen_run(store, run_id)
     if chosen is None:
         raise NothingMeasuredError(nothing_measured(store))
     notice(f"comparing cells of run {chosen}")

@@ -17,6 +17,7 @@ from kokoro_lab.store.budget_gate import BudgetResult, gate_run
 from kokoro_lab.store.budgets import load_budgets
 from kokoro_lab.store.layout import results
 from kokoro_lab.store.run_comparison import model_notes
+from kokoro_lab.store.run_labels import chosen_run
 from kokoro_lab.store.store_reader import nothing_measured
 from kokoro_lab.store.witness.instruction_gauge import LIMIT, count_instructions, witnessed
 
@@ -52,7 +53,7 @@ def gate(
     budgets = load_budgets(path)
     place = results()
     store = StoreReader(place.tables)
-    chosen = run_id or store.latest_run()
+    chosen = chosen_run(store, run_id)
     blocks = stored_blocks(store, chosen) if chosen else []
     if chosen is None or not blocks:
         missing = f"there are no rows of run {chosen!r}; see the stored runs with `kokoro-lab results list`"

@@ -11,7 +11,9 @@ from kokoro_lab.reports.page.publish import CellChange, compare_published, publi
 from kokoro_lab.reports.page.render import render
 from kokoro_lab.reports.page.report_verification import verify
 from kokoro_lab.reports.rows.evidence import Evidence
+from kokoro_lab.store import StoreReader
 from kokoro_lab.store.layout import results
+from kokoro_lab.store.run_labels import chosen_run
 
 __all__ = ["report", "verify_report"]
 
@@ -21,7 +23,7 @@ COLUMNS = ("text", "cell", "state", "figure", "ratio", "low", "high", "blocks")
 
 
 def report(*, run_id: str | None, published: bool, compared: str | None, as_json: bool) -> None:
-    """Render the report of a run, by default the newest, and print its path.
+    """Render the report of a run, by default the newest complete one, and print its path.
 
     With `published`, store a copy under results/published/ too. With `compared` (the number or folder of a published
     report), print the ratio of new to old times for the cells that both reports have.
@@ -30,8 +32,9 @@ def report(*, run_id: str | None, published: bool, compared: str | None, as_json
         InputError: there is no such published report.
     """
     place = results()
+    run_id = chosen_run(StoreReader(place.tables), run_id) if run_id else None
     earlier = None if compared is None else _published(compared)
-    notice(f"rendering the report of {f'run {run_id}' if run_id else 'the newest run'}")
+    notice(f"rendering the report of {f'run {run_id}' if run_id else 'the newest complete run'}")
     path = render(place.root, run_id or "")
     chosen = path.parent.name
     latest = place.reports / "latest" / "index.html"

@@ -19,6 +19,7 @@ from kokoro_lab.store.integrity.importing import import_folder
 from kokoro_lab.store.integrity.removal import check_removable, remove_run
 from kokoro_lab.store.integrity.results_check import check_results, unverified_blocks
 from kokoro_lab.store.layout import check_run_id, results
+from kokoro_lab.store.run_labels import chosen_run, label_run, stored_run
 from kokoro_lab.store.schema import TABLES
 from kokoro_lab.store.sides import history as stored_runs
 
@@ -26,8 +27,8 @@ __all__ = ["app"]
 
 app = typer.Typer(rich_markup_mode=None)
 
-Table = Annotated[str, typer.Argument(help="Table: samples, cells, machines, verdicts, notebooks or attempts.")]
-RunId = Annotated[str | None, typer.Option("--run", help="Only rows of this run.")]
+Table = Annotated[str, typer.Argument(help="Table: samples, cells, machines, verdicts, notebooks, attempts or runs.")]
+RunId = Annotated[str | None, typer.Option("--run", help="Only rows of this run: id, name or tag.")]
 
 SHOWN = {
     "samples": (
@@ -45,18 +46,24 @@ SHOWN = {
     ),
     "notebooks": ("run_id", "notebook", "attempt", "status", "wall_s", "error"),
     "attempts": ("run_id", "started_at", "base_cell", "candidate_cell", "attempt"),
+    "runs": ("run_id", "name", "tags", "note", "endings"),
 }
 """Table -> the columns that fit a terminal; `--json` prints all of them."""
 
 
 @app.command("list")
-def list_runs(as_json: Json = False) -> None:
+def list_runs(
+    tag: Annotated[str | None, typer.Option("--tag", help="Only runs with this tag.")] = None,
+    as_json: Json = False,
+) -> None:
     """List the stored runs."""
     store = StoreReader(results().tables)
     seals = store.seals()
-    runs = [{**run, "seal": asdict(seals[run["run_id"]])} for run in store.runs()]
+    runs = [{**run, "seal": asdict(seals[run["run_id"]])} for run in store.runs() if tag is None or tag in run["tags"]]
     if as_json:
         print_json({"runs": runs})
+    elif not runs and tag is not None:
+        notice(f"no run has the tag {tag!r}; add it with `kokoro-lab results tag RUN {tag}`")
     elif not runs:
         notice(f"there are no runs under {results().root}; start one with `kokoro-lab sweep quick`")
     else:
@@ -65,7 +72,9 @@ def list_runs(as_json: Json = False) -> None:
             {**run, "imported": _from(run["imported"]), "bytes": "" if run["verified"] else "unverified"}
             for run in runs
         ]
-        further = [name for name in ("bytes", "imported") if any(row[name] for row in rows)]
+        rows = [{**row, "state": "" if row["complete"] else "incomplete"} for row in rows]
+        shown = ("state", "name", "tags", "note", "bytes", "imported")
+        further = [name for name in shown if any(row[name] for row in rows)]
         print_table(rows, (*columns, *further))
 
 
@@ -80,8 +89,8 @@ def show(
     """Show the rows of a table."""
     _check(table)
     store = StoreReader(results().tables)
-    if run_id is not None and check_run_id(run_id) not in {run["run_id"] for run in store.runs()}:
-        raise NothingMeasuredError(f"run {run_id!r} has no rows; see the stored runs with `kokoro-lab results list`")
+    if run_id is not None:
+        run_id = stored_run(store, check_run_id(run_id))
     frame = store.frame(table, run_id=run_id, version=version)
     total = len(frame)
     if limit is not None:
@@ -165,7 +174,7 @@ def export(
         raise InputError(f"unknown format {form!r}; choose one of {', '.join(FORMATS)}")
     store = StoreReader(results().tables)
     if run_id is not None:
-        check_run_id(run_id)
+        run_id = chosen_run(store, check_run_id(run_id))
     known = {run["run_id"] for run in store.runs()}
     if not known or (run_id is not None and run_id not in known):
         what = f"of run {run_id!r}" if run_id else f"under {results().root}"
@@ -192,6 +201,34 @@ def import_(
         print_json({"folder": str(folder), "added": added})
     counts = ", ".join(f"{rows} {name}" for name, rows in added.items() if rows)
     notice(f"added {counts} from {folder}" if counts else f"every row of {folder} is already stored")
+
+
+@app.command("tag")
+def tag_run(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Run: id, name or tag.")],
+    tags: Annotated[list[str] | None, typer.Argument(metavar="[TAG]...", help="Tags to add.")] = None,
+    remove_tags: Annotated[bool, typer.Option("--remove", help="Remove these tags instead.")] = False,
+    note: Annotated[str | None, typer.Option(help="Note on the run; an empty one is removed.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; an empty one is removed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Give a run tags, a name and a note, and print them.
+
+    The name of a run, or a tag for the newest complete run that has it, may stand wherever a run is named. The run's id
+    and what seals its blocks stay the same.
+    """
+    store = Store(results().tables)
+    chosen = stored_run(store, check_run_id(run_id))
+    given = tuple(tags or ())
+    if remove_tags and not given:
+        raise InputError("no tag to remove is named; name it after the run")
+    added, removed = ((), given) if remove_tags else (given, ())
+    labels = label_run(store, chosen, add=added, remove=removed, name=name, note=note)
+    if as_json:
+        print_json({"run_id": chosen, **asdict(labels)})
+    words = [f"name {labels.name}"] * bool(labels.name) + [f"tags {', '.join(labels.tags)}"] * bool(labels.tags)
+    words += [f"note {labels.note!r}"] * bool(labels.note)
+    notice(f"run {chosen}: {'; '.join(words) or 'no name, tags or note'}")
 
 
 @app.command()

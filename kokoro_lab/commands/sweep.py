@@ -7,6 +7,8 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -15,47 +17,99 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 
 from kokoro_lab.commands.console import notice, print_json
+from kokoro_lab.commands.waiting import measuring
 from kokoro_lab.errors import KokoroLabError, NothingMeasuredError, PlanError
 from kokoro_lab.measure.machine import fingerprint
-from kokoro_lab.models.catalog import STAND_INS, resolve
+from kokoro_lab.measure.machine.lock import measured_now
+from kokoro_lab.models.catalog import resolve
 from kokoro_lab.paths import home
 from kokoro_lab.process.signals import Interruption, interruption_of
 from kokoro_lab.process.streams import tell
 from kokoro_lab.store import Store, StoreReader
 from kokoro_lab.store.layout import check_run_id, results
-from kokoro_lab.sweeps.estimate import DurationHistory, in_minutes
+from kokoro_lab.store.run_endings import plan_blocks
+from kokoro_lab.store.run_labels import Labels, check_labels, label_run, refuse_taken
+from kokoro_lab.sweeps.dry_run import faults, unavailable_providers
+from kokoro_lab.sweeps.estimate import DurationHistory, Estimate, in_minutes
 from kokoro_lab.sweeps.job import Job
 from kokoro_lab.sweeps.machine_ceiling import store_ceiling
 from kokoro_lab.sweeps.notebooks import NotebookExecution, execute
+from kokoro_lab.sweeps.own_texts import given_texts
 from kokoro_lab.sweeps.plan import Plan, load_plan
-from kokoro_lab.sweeps.preparation import prepare
+from kokoro_lab.sweeps.preparation import PreparedRun, prepare, stored_plan
 from kokoro_lab.sweeps.progress import Progress, varied
 
-__all__ = ["sweep"]
+__all__ = ["SweepOptions", "sweep"]
 
 
-def sweep(
-    plan_path: str, *, run_id: str | None, resume: bool, model: str | None, as_json: bool, dry_run: bool = False
-) -> None:
-    """Run a plan, or the missing blocks of an earlier run; for a dry run, only print them and the estimated time.
+@dataclass(frozen=True)
+class SweepOptions:
+    """The options of the command; see its help."""
+
+    plan: str | None
+    run_id: str | None = None
+    resume: bool = False
+    model: str | None = None
+    texts: tuple[str, ...] = ()
+    text_files: tuple[Path, ...] = ()
+    tags: tuple[str, ...] = ()
+    note: str | None = None
+    wait_s: float = 0.0
+    dry_run: bool = False
+    as_json: bool = False
+
+
+def sweep(options: SweepOptions) -> None:
+    """Run a plan, or the missing blocks of an earlier run; for a dry run, only check it and print the estimated time.
 
     Raises:
-        PlanError: the plan, or the id of the run, cannot be used.
+        PlanError: the plan, or the id of the run, cannot be used; after a dry run, whatever else is wrong.
+        InputError: a tag or the note cannot be used.
+        BusyError: another run has been measuring for longer than the command waits.
         NothingMeasuredError: no call was completed.
         KokoroLabError: a notebook failed.
     """
-    if run_id is not None:
-        check_run_id(run_id, error=PlanError)
-    plan = load_plan(plan_path)
-    if model is not None:
-        plan = plan.model_copy(update={"model": model})
-    run = prepare(plan, results(), run_id=run_id, resume=resume, dry_run=dry_run)
-    if dry_run:
-        _check_models(run.jobs, build=False)
-        _announce(plan, "", run.jobs)
+    if options.run_id is not None:
+        check_run_id(options.run_id, error=PlanError)
+    labels = check_labels(Labels(tags=options.tags, note=options.note or ""))
+    plan, place = _plan(options), results()
+    run = prepare(plan, place, run_id=options.run_id, resume=options.resume, dry_run=True)
+    refuse_taken(StoreReader(place.tables), run.run_id, labels)
+    estimates = _estimates(run.jobs)
+    if options.dry_run:
+        _announce(plan, "", run.jobs, estimates)
+        _check(plan, run.jobs, estimates, options)
         return
+    store, lasts_s = Store(place.tables), sum(estimate.seconds for estimate in estimates)
+    with measuring(f"run {run.run_id}", options.wait_s, lasts_s=lasts_s):
+        run = prepare(plan, place, run_id=run.run_id, resume=options.resume)
+        label_run(store, run.run_id, add=options.tags, note=options.note)
+        plan_blocks(store, run.run_id, {job.notebook: sum(each.blocks for each in job.planned()) for job in run.jobs})
+        _execute(plan, run, estimates, as_json=options.as_json)
+
+
+def _plan(options: SweepOptions) -> Plan:
+    """The plan of the command line; to continue a run, the plan with which it was started."""
+    if options.plan is None:
+        if options.run_id is None or not options.resume:
+            raise PlanError("no plan is named; name one, or the run to continue with --run-id and --resume")
+        if options.model is not None or options.texts or options.text_files:
+            raise PlanError("a run keeps its model and texts; leave out --model, --text and --text-file")
+        path = results().plan(options.run_id)
+        if not path.exists():
+            raise PlanError(f"no run {options.run_id!r} under {results().runs}; start it without --resume")
+        return stored_plan(path)
+    plan = load_plan(options.plan)
+    if options.model is not None:
+        plan = plan.model_copy(update={"model": options.model})
+    texts = given_texts(options.texts, options.text_files)
+    return plan.with_texts(texts) if texts else plan
+
+
+def _execute(plan: Plan, run: PreparedRun, estimates: Sequence[Estimate], *, as_json: bool) -> None:
+    """Execute the notebooks in turn, and tell what came of it."""
     try:
-        _announce(plan, run.run_id, run.jobs)
+        _announce(plan, run.run_id, run.jobs, estimates)
         _tell_about_places(run.run_id)
         _check_models(run.jobs)
         executions = []
@@ -69,15 +123,28 @@ def sweep(
         _conclude(run.run_id, executions, as_json=as_json)
     except KeyboardInterrupt as error:
         interruption = interruption_of(error) or Interruption()
-        again = _resuming(plan_path, run.run_id, model=model, as_json=as_json)
-        raise Interruption(interruption.number, f"{_stored(run.run_id)}, continue with {again}") from error
+        again = ["kokoro-lab", "sweep", "--run-id", run.run_id, "--resume", *["--json"] * as_json]
+        advice = f"{_stored(run.run_id)}, continue with {shlex.join(again)}"
+        raise Interruption(interruption.number, advice) from error
 
 
-def _resuming(plan_path: str, run_id: str, *, model: str | None, as_json: bool) -> str:
-    """The command that continues a run."""
-    words = ["kokoro-lab", "sweep", plan_path, "--run-id", run_id, "--resume"]
-    words += ["--model", model] if model is not None else []
-    return shlex.join([*words, "--json"] if as_json else words)
+def _check(plan: Plan, jobs: Sequence[Job], estimates: Sequence[Estimate], options: SweepOptions) -> None:
+    """List everything that would keep the run from measuring; PlanError if there is anything."""
+    found = faults(jobs, results(), wait_s=options.wait_s)
+    lacking = unavailable_providers(jobs)
+    if options.as_json:
+        notebooks = [asdict(estimate) for estimate in estimates]
+        print_json({"plan": plan.name, "notebooks": notebooks, "unavailable": lacking, "faults": found})
+    if lacking:
+        notice(f"not available here, and stored as such: {', '.join(lacking)}")
+    if holders := measured_now():
+        notice(f"{holders[0]} is being measured now")
+    for each in found:
+        notice(each)
+    if found:
+        count = "1 fault" if len(found) == 1 else f"{len(found)} faults"
+        raise PlanError(f"plan {plan.name} has {count} here; correct what is listed above")
+    notice("nothing was found that would keep this plan from running")
 
 
 def _stored(run_id: str) -> str:
@@ -89,14 +156,17 @@ def _stored(run_id: str) -> str:
     return f"{count} {'block is' if count == 1 else 'blocks are'} stored"
 
 
-def _announce(plan: Plan, run_id: str, jobs: Sequence[Job]) -> None:
+def _estimates(jobs: Sequence[Job]) -> list[Estimate]:
+    past = DurationHistory.of(StoreReader(results().tables), fingerprint.machine().sha) if jobs else None
+    return [past.estimate(job) for job in jobs] if past is not None else []
+
+
+def _announce(plan: Plan, run_id: str, jobs: Sequence[Job], estimates: Sequence[Estimate]) -> None:
     """Print the notebooks that will run, the factors that they vary, and the estimated time."""
     name = f"run {run_id} of plan {plan.name}" if run_id else f"plan {plan.name}"
     if not jobs:
         notice(f"{name}: every block is already stored")
         return
-    past = DurationHistory.of(StoreReader(results().tables), fingerprint.machine().sha)
-    estimates = [past.estimate(job) for job in jobs]
     notice(f"{name}: {len(jobs)} {'notebook' if len(jobs) == 1 else 'notebooks'}, model {jobs[0].model}")
     for job, estimate in zip(jobs, estimates, strict=True):
         factors = "; ".join(f"{name} {levels}" for name, levels in varied(job.planned()).items())
@@ -120,7 +190,7 @@ def _tell_about_places(run_id: str) -> None:
         )
 
 
-def _check_models(jobs: Sequence[Job], *, build: bool = True) -> None:
+def _check_models(jobs: Sequence[Job]) -> None:
     """Build missing models first, outside any time limit. Cells of an unavailable model store its error.
 
     Raises the error of the first model when none is available.
@@ -128,8 +198,6 @@ def _check_models(jobs: Sequence[Job], *, build: bool = True) -> None:
     missing: list[KokoroLabError] = []
     names = sorted({item.cell.model for job in jobs for item in job.planned()})
     for name in names:
-        if name in STAND_INS and not build:
-            continue
         try:
             resolve(name, notice=notice)
         except KokoroLabError as error:

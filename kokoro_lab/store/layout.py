@@ -10,10 +10,23 @@ from kokoro_lab.errors import InputError, KokoroLabError
 from kokoro_lab.files.reading import reason
 from kokoro_lab.paths import notebooks_folder, results_folder
 
-__all__ = ["LATEST", "RUN_ID", "Results", "check_run_id", "is_run_id", "notebook_file", "results"]
+__all__ = [
+    "LABEL",
+    "LATEST",
+    "RUN_ID",
+    "Results",
+    "check_run_id",
+    "is_label",
+    "is_run_id",
+    "notebook_file",
+    "results",
+]
 
 RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 """A run id names a folder, a report and a partition of the tables."""
+
+LABEL = r"^[A-Za-z0-9][A-Za-z0-9-]{0,39}$"
+"""A name or a tag of a run: it could be a run id, so that either may stand wherever a run is named."""
 
 LATEST = "latest"
 """The folder of the newest report; therefore no name of a run."""
@@ -22,6 +35,11 @@ LATEST = "latest"
 def is_run_id(name: str) -> bool:
     """Whether the name can be that of a run."""
     return re.fullmatch(RUN_ID, name) is not None and name.lower() != LATEST
+
+
+def is_label(name: object) -> bool:
+    """Whether this can be the name or a tag of a run."""
+    return isinstance(name, str) and re.fullmatch(LABEL, name) is not None and name.lower() != LATEST
 
 
 def check_run_id(name: str, *, error: type[KokoroLabError] = InputError) -> str:
@@ -69,6 +87,10 @@ class Results:
     def run(self, run_id: str) -> Path:
         """Folder of one run; raises InputError for a name that no run can have."""
         return self.runs / check_run_id(run_id)
+
+    def plan(self, run_id: str) -> Path:
+        """The plan that a run was started with; only sweeps have one."""
+        return self.run(run_id) / "plan.json"
 
     def report(self, run_id: str) -> Path:
         """Folder of the report of one run; raises InputError for a name that no run can have."""

@@ -6,6 +6,7 @@
     verdicts    one row per comparison, noise floor, setting without effect or bound
     notebooks   one row per execution of a notebook, with its error if it failed
     attempts    one row per run and pair of cells that it compared; removing a run leaves them
+    runs        one row per run: its name, tags and note, and how the measurement of each notebook ended
 
 Every row carries `schema_version`, so a table may have rows of several versions: old rows are migrated when they are
 read (see `migrations`), and no file that a report cites is ever rewritten. Times end in _ms or _s,
@@ -179,6 +180,15 @@ _ATTEMPTS = pa.schema(
     ]
 )
 
+_RUNS = pa.schema(
+    [
+        *_required(INTEGER, "schema_version"),
+        *_required(TEXT, "run_id"),
+        *_required(MOMENT, "changed_at"),
+        *_required(TEXT, "name", "tags", "note", "endings"),
+    ]
+)
+
 TABLES: dict[str, TableSchema] = {
     table.name: table
     for table in (
@@ -230,5 +240,6 @@ TABLES: dict[str, TableSchema] = {
             ("run_id", "started_at", "base_cell", "candidate_cell"),
             order=("started_at", "run_id", "base_cell", "candidate_cell"),
         ),
+        TableSchema("runs", _RUNS, ("run_id",), json=("tags", "endings"), order=("changed_at", "run_id")),
     )
 }

@@ -14,6 +14,7 @@ from kokoro_lab.measure.records.cell import Block
 from kokoro_lab.paths import checkout
 from kokoro_lab.store.blocks import blocks_of
 from kokoro_lab.store.integrity.archives import read_folder
+from kokoro_lab.store.run_labels import named_run
 from kokoro_lab.store.store_reader import StoreReader, nothing_measured
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def side(store: StoreReader, text: str) -> list[StoredRun] | None:
 
     run:ID, run:ID@VERSION (as of that version of table `cells`), version:N (the newest run as of that version),
     commit:SHA (all rows recorded with that commit; any name that git knows), a folder of exported tables, or a bare
-    run id. Nothing is measured.
+    run id. The name or a tag of a run may stand for its id. Nothing is measured.
 
     Raises:
         InputError: a kind without its name, or a folder without tables.
@@ -56,7 +57,8 @@ def side(store: StoreReader, text: str) -> list[StoredRun] | None:
         return {"run": _run, "version": _version, "commit": _commit}[kind](store, name)
     if _is_folder(Path(text)):
         return _folder(Path(text))
-    return _run(store, text) if text in {run["run_id"] for run in store.runs()} else None
+    run_id = named_run(store, text)
+    return None if run_id is None else _run(store, run_id)
 
 
 def _is_folder(path: Path) -> bool:
@@ -72,7 +74,8 @@ def history(store: StoreReader) -> list[StoredRun]:
 
 
 def _run(store: StoreReader, name: str) -> list[StoredRun]:
-    run_id, at, version = name.partition("@")
+    named, at, version = name.partition("@")
+    run_id = named_run(store, named) or named
     if at:
         store = _at(store, version)
     return _some(_runs(store.cells(run_id), store.samples(run_id)), f"run {name!r}")

@@ -34,13 +34,17 @@ from kokoro_lab.store.integrity.seals import START, ChainHead, row_seal, sealed,
 from kokoro_lab.store.layout import check_run_id
 from kokoro_lab.store.rows import NotebookRun, RunRecord, cell_row, sample_rows
 from kokoro_lab.store.schema import SCHEMA_VERSION, TABLES
-from kokoro_lab.store.store_reader import StoreReader
+from kokoro_lab.store.store_reader import NO_ROW, StoreReader
 from kokoro_lab.store.table import Filter, arrow_rows
 
 __all__ = ["RunRecord", "Store"]
 
 LOCK_TIMEOUT_S = 60.0
 """An append takes tens of milliseconds; the holder of a lock for a minute has probably hung."""
+
+
+REMOVED = ("cells", "samples", "verdicts", "notebooks", "runs")
+"""Tables from which a run is removed, in this order."""
 
 
 class Store(StoreReader):
@@ -108,6 +112,23 @@ class Store(StoreReader):
     def append_attempts(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Store which attempts of their comparisons runs were; False when all are known. See `attempts`."""
         return bool(rows) and self._append_new("attempts", rows)
+
+    def update_run(self, run_id: str, **changed: Any) -> None:
+        """Change fields of a run's row in table `runs`, which is added where there is none: name, tags, note, endings.
+
+        The endings are those of the notebooks that are given; others stay.
+        """
+        check_run_id(run_id)
+        with self._writing():
+            known = self.run_row(run_id)
+            row = {**NO_ROW, **(known or {}), **changed, "run_id": run_id}
+            row["endings"] = {**(known or NO_ROW)["endings"], **changed.get("endings", {})}
+            row["changed_at"] = datetime.datetime.now(datetime.UTC)
+            rows = _readable("runs", [row])
+            if known is None:
+                self._tables["runs"].append(rows, note={"run_id": run_id})
+            else:
+                self._tables["runs"].replace(rows, {"run_id": run_id}, note={"run_id": run_id})
 
     def store_verdicts(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """Store verdicts of a run, one per pair of cells and metric; returns the number of new or changed rows.
@@ -177,7 +198,19 @@ class Store(StoreReader):
                 name: self._append_unknown(name, given[name], note)
                 for name in ("cells", "verdicts", "notebooks", "attempts")
             }
+            added["runs"] = self._merge_runs(given["runs"], {run_id for run_id, _, _ in known}, note)
         return added
+
+    def _merge_runs(self, rows: pa.Table, here: set[str], note: Mapping[str, str]) -> int:
+        """Add the rows of new runs; of runs that were here before, the names, tags and notes stay as they are here, and
+        an imported run takes over how its notebooks ended."""
+        new = pa.array([run_id not in here for run_id in rows["run_id"].to_pylist()], pa.bool_())
+        for row in rows.filter(pc.invert(new)).to_pylist():
+            endings = json.loads(row["endings"])
+            known = (self.run_row(row["run_id"]) or NO_ROW)["endings"]
+            if self.origin(row["run_id"]) is not None and known != {**known, **endings}:
+                self.update_run(row["run_id"], endings=endings)
+        return self._append_unknown("runs", rows.filter(new), note)
 
     def remove_run(self, run_id: str) -> dict[str, int]:
         """Remove a run from the tables: table -> rows removed. Earlier versions of the tables keep them.
@@ -187,7 +220,7 @@ class Store(StoreReader):
         check_run_id(run_id)
         with self._writing():
             self._known.clear()
-            return {name: self._tables[name].remove(run_id) for name in ("cells", "samples", "verdicts", "notebooks")}
+            return {name: self._tables[name].remove(run_id) for name in REMOVED}
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Hold the lock of all writers; raises StoreError when another one holds it for a minute."""
@@ -311,7 +344,7 @@ def _says_the_same(stored: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
 def _of_blocks(given: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
     """The tables without verdicts and notebooks of runs that have no blocks."""
     runs = pa.array(sorted(set(given["cells"]["run_id"].to_pylist())), pa.string())
-    of_runs = ("verdicts", "notebooks", "attempts")
+    of_runs = ("verdicts", "notebooks", "attempts", "runs")
     kept = {name: given[name].filter(pc.is_in(given[name]["run_id"], runs)) for name in of_runs}
     return {**given, **kept}
 

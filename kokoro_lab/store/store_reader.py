@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from kokoro_lab.errors import StoreError
+from kokoro_lab.store.completeness import complete, tell_incomplete
 from kokoro_lab.store.integrity.seals import Key, RunSeal, altered_blocks, run_seals
-from kokoro_lab.store.layout import check_run_id
+from kokoro_lab.store.layout import Results, check_run_id
 from kokoro_lab.store.schema import TABLES
 from kokoro_lab.store.table import Filter, Table
 
@@ -29,6 +30,9 @@ _ALTERED: dict[tuple[str | None, ...], Mapping[Key, str]] = {}
 """Run (None: all of them) and stamps of the sealed tables -> the blocks that are not what was stored: each state of the
 files is verified once per process."""
 MOST_STATES = 100
+
+NO_ROW: Mapping[str, Any] = {"name": "", "tags": [], "note": "", "endings": {}}
+"""What table `runs` says of a run from before it."""
 
 BENCHMARK_PLANS = frozenset({"bench", "self-test", "variants"})
 """Plans of benchmarks, the self-test and tuning: stored like sweeps, and never the default of a report or a gate."""
@@ -138,17 +142,46 @@ class StoreReader:
         return self.frame("notebooks", run_id=run_id, version=version)
 
     def runs(self) -> list[dict[str, Any]]:
-        """Every run, oldest first: start, origin, blocks by status, samples, models, weights and architectures."""
-        return run_summaries(self.decoded("cells", self._read("cells", (), None)))
+        """Every run, oldest first: start, origin, blocks by status, samples, models, weights and architectures; its
+        name, tags and note, and whether it is complete."""
+        summaries = run_summaries(self.decoded("cells", self._read("cells", (), None)))
+        known: dict[str, Mapping[str, Any]] = {row["run_id"]: row for row in self._decoded_rows("runs")}
+        executions: dict[str, list[dict[str, Any]]] = {}
+        for row in self._decoded_rows("notebooks"):
+            executions.setdefault(row["run_id"], []).append(row)
+        for run in summaries:
+            stored = known.get(run["run_id"], NO_ROW)
+            run |= {name: stored[name] for name in ("name", "tags", "note")}
+            plan = None if run["imported"] else self._plan(run["run_id"])
+            run["complete"] = complete(stored["endings"], executions.get(run["run_id"], ()), plan)
+        return summaries
 
     def latest_run(self) -> str | None:
-        """The sweep whose first block started last, else the benchmark; None when nothing was measured here.
+        """The newest of the complete sweeps, else of the benchmarks; None when nothing was measured here.
 
-        A run that was imported is none of them: it must be named.
+        A run that was imported is none of them: it must be named. Where no run is complete, it is the newest.
         """
         runs = [run for run in self.runs() if run["imported"] is None]
         sweeps = [run for run in runs if run["plan"] not in BENCHMARK_PLANS]
-        return max(sweeps or runs, key=lambda run: run["started_at"])["run_id"] if runs else None
+        return self.newest(sweeps or runs)
+
+    def newest(self, runs: Sequence[Mapping[str, Any]]) -> str | None:
+        """The run, of some in the form of `runs()`, whose first block started last, if possible a complete one.
+
+        A newer incomplete run is named in a notice, with the command that continues it.
+        """
+        if not runs:
+            return None
+        newest = max(runs, key=_start)["run_id"]
+        chosen: str = max([run for run in runs if run["complete"]] or runs, key=_start)["run_id"]
+        if not all(run["complete"] for run in runs if run["run_id"] == newest):
+            tell_incomplete(newest, self._plan(newest), chosen)
+        return chosen
+
+    def run_row(self, run_id: str) -> dict[str, Any] | None:
+        """A run's row in table `runs`, its JSON decoded; None where it has none yet."""
+        rows = self._decoded_rows("runs", [("run_id", "=", check_run_id(run_id))])
+        return rows[0] if rows else None
 
     def stored_rows(self, table: str, where: Filter = ()) -> int:
         """Number of the rows that are stored, readable or not."""
@@ -182,6 +215,13 @@ class StoreReader:
     def history(self, table: str) -> list[dict[str, Any]]:
         """Commits of one table, newest first."""
         return self._table(table).history()
+
+    def _decoded_rows(self, table: str, where: Filter = ()) -> list[dict[str, Any]]:
+        rows = self._read(table, where, None).to_pylist()
+        return [{**row, **{name: json.loads(row[name]) for name in TABLES[table].json}} for row in rows]
+
+    def _plan(self, run_id: str) -> Path:
+        return Results(self.root.parent).plan(run_id)
 
     def _unaltered(self, rows: pa.Table, run_id: str | None) -> pa.Table:
         """The rows without those of altered blocks, with one notice per process."""
@@ -249,6 +289,10 @@ def run_summaries(cells: pd.DataFrame) -> list[dict[str, Any]]:
             }
         )
     return summaries
+
+
+def _start(run: Mapping[str, Any]) -> str:
+    return str(run["started_at"])
 
 
 def nothing_measured(store: StoreReader) -> str:

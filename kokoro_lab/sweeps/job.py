@@ -28,7 +28,7 @@ from kokoro_lab.measure.statistics.verdicts import with_twins
 from kokoro_lab.models.catalog import default_model
 from kokoro_lab.runtime.providers import parse
 from kokoro_lab.store.layout import RUN_ID, results
-from kokoro_lab.sweeps.preset_texts import preset_names, preset_text
+from kokoro_lab.sweeps.own_texts import WithTexts, refuse_unknown
 from kokoro_lab.units import LONGEST_S
 
 __all__ = [
@@ -130,7 +130,7 @@ else:
 class Group(_Levels):
     """A cross product of factor levels: each factor is a field of a cell, with a list of levels or a single level.
 
-    `text` names texts in data/texts/, `engine_settings` other fields of EngineConfig.
+    `text` names texts in data/texts/ or own texts of the plan, `engine_settings` other fields of EngineConfig.
     """
 
     @field_validator("provider")
@@ -141,9 +141,7 @@ class Group(_Levels):
     @field_validator("text")
     @classmethod
     def _known_texts(cls, names: list[str]) -> list[str]:
-        unknown = sorted(set(names) - set(preset_names()))
-        if unknown:
-            raise ValueError(f"unknown text {', '.join(unknown)}, choose from {', '.join(preset_names())}")
+        refuse_unknown(names)
         return names
 
     @property
@@ -166,7 +164,7 @@ class PlannedCell:
     blocks: int
 
 
-class Job(SamplingCounts):
+class Job(WithTexts, SamplingCounts):
     """The measurements of one notebook in one run; `read` and `planned` raise PlanError, which lists every mistake."""
 
     run_id: Annotated[str, Field(pattern=RUN_ID)]
@@ -208,7 +206,7 @@ class Job(SamplingCounts):
         cells_within(self.groups, f"notebook {self.notebook}")
         cells_by_id: dict[str, PlannedCell] = {}
         wrong: list[str] = []
-        text_of = functools.cache(preset_text)  # reads a file
+        text_of = functools.cache(self.named_text)  # reads a file
         for group in self.groups:
             for levels in group.combinations():
                 try:
@@ -239,8 +237,8 @@ class Job(SamplingCounts):
         ]
         return marked + _twins(marked) if self.twins else marked
 
-    def _cell(self, group: Group, levels: dict[str, Any], text: str) -> Cell:
-        preset = levels.pop("text")
+    def _cell(self, group: Group, levels: dict[str, Any], named: tuple[str, str, str | None]) -> Cell:
+        text, preset, lang = named
         options = parse(levels["provider"], levels.pop("provider_options")).options
         return Cell(
             **{
@@ -250,6 +248,7 @@ class Job(SamplingCounts):
                 "engine_settings": tuple(levels["engine_settings"].items()),
                 "text": text,
                 "text_preset": preset,
+                "lang": lang or levels["lang"],
                 "repeats": group.repeats or self.repeats or DEFAULT_REPEATS,
                 "warmup_cap": group.warmup_cap or self.warmup_cap or DEFAULT_WARMUP_CAP,
             }

@@ -16,11 +16,21 @@ MOST_BYTES = 16 << 20  # of a notebook without outputs; the largest of ours has 
 MOST_CELLS = 10_000
 
 
+class _CellMetadata(BaseModel):
+    tags: tuple[str, ...] = ()
+
+
 class NotebookCell(BaseModel):
     """A cell, without its outputs."""
 
     cell_type: str
     source: str
+    metadata: _CellMetadata = _CellMetadata()
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The cell's tags; papermill replaces what follows the one tagged `parameters`."""
+        return self.metadata.tags
 
     @field_validator("source", mode="before")
     @classmethod

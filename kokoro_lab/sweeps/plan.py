@@ -15,6 +15,8 @@
 With `adaptive: true` a notebook's measurement ends when its comparisons are decided, with `twins: true` it measures A/A
 pairs at its shortest and longest text; both may also be set for a single notebook.
 
+With `texts` a plan has texts of its own, which its groups name like presets: see `own_texts`.
+
 A plan has at most 2,000 combinations of factor levels (`job.MOST_CELLS`), and a name is given once in each mapping.
 
 A group is a cross product; its fields are those of `job.Group`. Blocks, repeats and warmup_cap apply to everything
@@ -26,16 +28,18 @@ from __future__ import annotations
 import datetime
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from kokoro_lab.errors import PlanError
 from kokoro_lab.files.documents import listed, read_model, validated
 from kokoro_lab.paths import data_folder
 from kokoro_lab.store.layout import RUN_ID, notebook_file
 from kokoro_lab.sweeps.job import Group, Job, Retries, SamplingCounts, Seconds, cells_within, named_model
+from kokoro_lab.sweeps.own_texts import WithTexts
 
 __all__ = ["NotebookPlan", "Plan", "load_plan", "new_run_id", "plans_folder"]
 
@@ -56,7 +60,7 @@ class NotebookPlan(SamplingCounts):
     adaptive: bool | None = None
 
 
-class Plan(BaseModel):
+class Plan(WithTexts):
     """A whole sweep."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -86,6 +90,22 @@ class Plan(BaseModel):
             raise ValueError(listed(wrong))
         return self
 
+    def with_texts(self, texts: Mapping[str, Mapping[str, str]]) -> Plan:
+        """The plan with these texts instead of its own: every group measures each of them.
+
+        Args:
+            texts: name -> fields of `OwnText`.
+
+        Raises:
+            PlanError: a text cannot be measured.
+        """
+        document = self.model_dump(mode="json")
+        document["texts"] = texts
+        for part in document["notebooks"]:
+            for group in part["groups"]:
+                group["text"] = list(texts)
+        return validated(Plan, document, what=f"plan {self.name} with these texts", error=PlanError)
+
     def jobs(self, run_id: str, results: Path) -> list[Job]:
         """One job per notebook, in the order of the plan.
 
@@ -106,6 +126,7 @@ class Plan(BaseModel):
                 "order_seed": self.seed,
                 "notebook": part.notebook,
                 "groups": part.groups,
+                "texts": self.texts,
                 "retries": part.retries,
                 "twins": self.twins if part.twins is None else part.twins,
                 "adaptive": self.adaptive if part.adaptive is None else part.adaptive,
@@ -134,9 +155,12 @@ def load_plan(path: str | Path) -> Plan:
     """Read and check a plan: a path, or the name of a plan in data/sweeps/.
 
     Raises:
-        PlanError: the file cannot be read, or has mistakes; all of them are listed, each with its place.
+        PlanError: the file cannot be read, or has mistakes; all of them are listed, each with its place. So is the
+            file of a text.
     """
-    return read_model(_plan_file(path), Plan, what="plan", error=PlanError)
+    file = _plan_file(path)
+    plan = read_model(file, Plan, what="plan", error=PlanError)
+    return plan.model_copy(update={"texts": {name: text.read(file.parent) for name, text in plan.texts.items()}})
 
 
 def new_run_id(plan: Plan) -> str:

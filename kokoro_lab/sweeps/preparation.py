@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PreparedRun", "prepare", "stored_plan"]
 
-STORED_PLAN = "plan.json"
+STORED_PLAN = "*/plan.json"  # `Results.plan` of every run
 START_NEW = "start a new run"
 
 
@@ -55,7 +55,8 @@ def prepare(
     if run_id is not None:
         check_run_id(run_id, error=PlanError)
     run_id = run_id or (_latest(plan, results) if resume else _unused(new_run_id(plan), results))
-    stored = results.inside(results.run(run_id)) / STORED_PLAN
+    results.inside(results.run(run_id))
+    stored = results.plan(run_id)
     if StoreReader(results.tables).origin(run_id) is not None:
         raise PlanError(f"run {run_id!r} was imported and cannot be measured further; give another run id")
     jobs = plan.jobs(run_id, results.root)
@@ -64,7 +65,7 @@ def prepare(
             raise PlanError(f"run {run_id!r} already exists; add --resume to continue it, or give another run id")
         if dry_run:
             return PreparedRun(run_id, tuple(jobs))
-        earlier = [_started(other) for other in results.runs.glob(f"*/{STORED_PLAN}")]
+        earlier = [_started(other) for other in results.runs.glob(STORED_PLAN)]
         write_text(stored, plan.model_dump_json(indent=2) + "\n")
         if earlier and _started(stored) <= max(earlier):  # the clock was set back: it is the latest run nevertheless
             os.utime(stored, (max(earlier) + 1, max(earlier) + 1))
@@ -94,7 +95,7 @@ def _has_failed(job: Job, results: Results) -> bool:
 def _unused(run_id: str, results: Results) -> str:
     """The name itself or, where a clock that was set back has given it before, with a number."""
     names = itertools.chain([run_id], (f"{run_id}-{number}" for number in itertools.count(2)))
-    return next(name for name in names if not (results.run(name) / STORED_PLAN).exists())
+    return next(name for name in names if not results.plan(name).exists())
 
 
 def stored_plan(path: Path) -> Plan:
@@ -112,7 +113,7 @@ def _last_status(attempts: pd.DataFrame) -> str:
 
 def _latest(plan: Plan, results: Results) -> str:
     runs: list[tuple[float, str]] = []
-    for stored in results.runs.glob(f"*/{STORED_PLAN}"):
+    for stored in results.runs.glob(STORED_PLAN):
         with contextlib.suppress(PlanError):  # a damaged plan is told by `results check`
             if stored_plan(stored).name == plan.name and is_run_id(stored.parent.name):
                 runs.append((_started(stored), stored.parent.name))

@@ -13,7 +13,7 @@ from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from kokoro_lab.errors import KokoroLabError, PlanError
 from kokoro_lab.files.writing import make_folder
@@ -30,15 +30,14 @@ from kokoro_lab.process.signals import interruptible
 from kokoro_lab.runtime.trial.first_opening import ensure_harmless
 from kokoro_lab.store import RunRecord, Store
 from kokoro_lab.store.blocks import stored_blocks
+from kokoro_lab.store.completeness import Ending, NotebookEnding
 from kokoro_lab.store.layout import Results
+from kokoro_lab.store.run_endings import end_notebook, plan_blocks
 from kokoro_lab.sweeps.conclude import conclude
 from kokoro_lab.sweeps.job import Job, PlannedCell
 from kokoro_lab.sweeps.progress import Listener, Progress, ProgressFile, cell_label
 
-__all__ = ["Ending", "RunSummary", "measure", "progress_path", "refuse_other_bytes"]
-
-Ending = Literal["complete", "budget", "decided"]
-"""Why the measurement ended: plan complete, budget spent, or every comparison decided."""
+__all__ = ["RunSummary", "measure", "progress_path", "refuse_other_bytes"]
 
 
 @dataclass(frozen=True)
@@ -100,9 +99,11 @@ def measure(
         plan = plan.continued()
     execution = _Execution(plan, _progress_writer(job, progress))
     execution.tell("plan")
+    plan_blocks(plan.store, job.run_id, {job.notebook: len(plan.keys)})
     if plan.outstanding:
         with interruptible():  # else SIGTERM would end this process without ending the worker
             execution.run(worker_command, lock)
+    end_notebook(plan.store, job.run_id, job.notebook, NotebookEnding(len(plan.keys), execution.ended))
     return RunSummary(
         run_id=job.run_id,
         planned=len(plan.keys),

@@ -134,9 +134,7 @@ def _held(where: Path, purpose: str, lasts_s: float | None = None) -> Iterator[N
                 beside.unlink(missing_ok=True)
 
 
-def _wait_for(
-    where: Path, wait_s: float, waiting: Callable[[str], None] | None, take: Callable[[], object]
-) -> None:
+def _wait_for(where: Path, wait_s: float, waiting: Callable[[str], None] | None, take: Callable[[], object]) -> None:
     """Take a lock as soon as it is free; BusyError when it is not within `wait_s` seconds."""
     ends, told = time.monotonic() + wait_s, ""
     while True:

@@ -90,7 +90,8 @@ class Cell(Record):
     """Model name or path, as `models.catalog.resolve` takes it."""
     text: str
     text_preset: str = ""
-    """Name of the text in data/ ("short", "medium", ...); empty for any other text."""
+    """Name of the text in data/ ("short", "medium", ...), `own` or `own-` and a name for a text of the plan or the
+    command line; empty for any other text."""
     voice: str = "af_heart"
     speed: Annotated[float, Range(0, above=True)] = 1.0
     lang: str = "en-us"

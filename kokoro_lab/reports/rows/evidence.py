@@ -26,6 +26,7 @@ from kokoro_lab.paths import data_folder
 from kokoro_lab.reports.rows.derived_metrics import SOUND, derived, stored_audio
 from kokoro_lab.store.integrity.seals import RunSeal
 from kokoro_lab.store.layout import Results
+from kokoro_lab.store.run_labels import chosen_run
 from kokoro_lab.store.store import Store
 from kokoro_lab.store.store_reader import nothing_measured
 from kokoro_lab.sweeps.current_verdicts import of_run
@@ -77,11 +78,11 @@ class Evidence:
 
     @classmethod
     def load(cls, tables: str | Path, run_id: str = "", versions: Mapping[str, int | None] | None = None) -> Self:
-        """Read one run; the newest when `run_id` is empty.
+        """Read one run; the newest complete one when `run_id` is empty.
 
         Args:
             tables: folder of the tables; the run's own folder is beside it, under runs/.
-            run_id: which run.
+            run_id: which run, by its id, its name or a tag.
             versions: the table versions to read, as a report cites them; the newest when None.
 
         Raises:
@@ -90,7 +91,7 @@ class Evidence:
         live = Store(tables)
         pinned = dict(versions) if versions is not None else live.versions()
         store = live.at(pinned)
-        chosen = run_id or store.latest_run()
+        chosen = chosen_run(store, run_id)
         if chosen is None:
             raise NothingMeasuredError(nothing_measured(store))
         cells = store.cells(chosen)

@@ -13,6 +13,7 @@ from typing import Any
 
 from kokoro_lab.measure.records.identity import PARTS
 from kokoro_lab.measure.records.readings import LoadReading
+from kokoro_lab.store.layout import is_label
 
 __all__ = ["SHAPES", "Shape", "decode"]
 
@@ -154,5 +155,7 @@ SHAPES: Mapping[tuple[str, str], tuple[Shape, str]] = {
     ("machines", "facts"): (_object(), "an object of facts"),
     ("machines", "software"): (_object(), "an object of facts"),
     ("verdicts", "details"): (_verdict_details, "the details of a verdict"),
+    ("runs", "tags"): (_array(is_label), "a list of tags"),
+    ("runs", "endings"): (_object(_members({"planned": _count, "ended": _text}, {})), "how notebooks ended"),
 }
 """(Table, column) -> the shape of its documents, and what they are."""

@@ -49,6 +49,7 @@ PLAIN_NAMES = frozenset(
         *("provider", "graph_level", "environment", "text_preset", "voice", "lang", "variant", "kernels"),
         *("effective_provider", "model_sha256", "settings_digest", "energy_source", "governor", "gate_reference"),
         *("base_cell", "candidate_cell", "metric", "verdict", "digest", "chain", "measured_models"),
+        *("name", "note"),
     }
 )
 """Columns that are printed as names: they have no control characters, which a terminal would obey."""

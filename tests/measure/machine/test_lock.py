@@ -1,4 +1,4 @@
-"""One measurement at a time: others wait or are refused, told who measures; children inherit; a killed holder lets go."""
+"""One measurement at a time: others wait or are refused and told who measures, children inherit, the dead let go."""
 
 from __future__ import annotations
 
@@ -152,8 +152,9 @@ def test_a_wait_has_an_end_and_names_the_end_that_the_holder_expects(path: Path)
         monkey = pytest.MonkeyPatch()
         monkey.delenv(HOLDER_VARIABLE)
         began = time.monotonic()
-        with pytest.raises(BusyError, match=r"run r1, since .*, until about \d.*--wait"), machine_held(
-            "run r2", wait_s=0.2, path=path
+        with (
+            pytest.raises(BusyError, match=r"run r1, since .*, until about \d.*--wait"),
+            machine_held("run r2", wait_s=0.2, path=path),
         ):
             pass
         assert time.monotonic() - began >= 0.2

@@ -92,5 +92,11 @@ def test_the_command_asks_unless_it_is_told_not_to(place: Results, capsys: pytes
     assert run(["results", "remove", "r1", "--yes", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "run_id": "r1",
-        "removed": {"cells": 2, "samples": 6, "verdicts": len(Store(place.tables).verdicts("r2")), "notebooks": 0},
+        "removed": {
+            "cells": 2,
+            "samples": 6,
+            "verdicts": len(Store(place.tables).verdicts("r2")),
+            "notebooks": 0,
+            "runs": 0,
+        },
     }
