@@ -47,8 +47,8 @@ class Lab:
         plan = {"name": "trial", "about": "a test", "budget_s": 300, "model": whole, "notebooks": [notebook]}
         self.plan_path.write_text(yaml.safe_dump(plan))
 
-    def start(self, *more: str) -> subprocess.Popen[str]:
-        command = [*COMMAND, "sweep", str(self.plan_path), "--run-id", "r1", *more]
+    def start(self, *more: str, run_id: str = "r1") -> subprocess.Popen[str]:
+        command = [*COMMAND, "sweep", str(self.plan_path), "--run-id", run_id, *more]
         return subprocess.Popen(
             command, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -156,6 +156,22 @@ def test_a_notebook_that_fails_leaves_its_half_executed_copy_and_rows_that_say_s
     kinds = {cell["id"]: {output["output_type"] for output in cell.get("outputs", [])} for cell in notebook.cells}
     assert "error" in kinds["measuring"], "the cell that looks for rows to show finds none"
     assert kinds["ran"] == kinds["ttfa"] == kinds["answer"] == set(), "what comes after it was not executed"
+
+
+def test_two_sweeps_at_once_measure_one_after_the_other(lab: Lab) -> None:
+    group = {"text": "ultra-short", "repeats": 1, "warmup_cap": 1}
+    notebooks = [{"notebook": name, "blocks": 1, "retries": 0, "groups": [group]} for name in ("providers", "sessions")]
+    plan = {"name": "trial", "about": "a test", "budget_s": 300, "model": "tiny", "notebooks": notebooks}
+    lab.plan_path.write_text(yaml.safe_dump(plan))
+    with lab.start("--tag", "pair") as first, lab.start("--tag", "pair", run_id="r2") as second:
+        said = [process.communicate(timeout=400)[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), said
+    cells = lab.store.cells().sort_values("started_at")
+    assert list(cells["run_id"]) in (["r1", "r1", "r2", "r2"], ["r2", "r2", "r1", "r1"])
+    assert sum("Waiting for another measurement to end" in each for each in said) == 1
+    runs = lab.store.runs()
+    assert [(run["tags"], run["complete"]) for run in runs] == [(["pair"], True)] * 2
+    assert lab.processes() == []
 
 
 def test_a_sweep_of_a_model_that_is_missing_does_not_start(lab: Lab) -> None:

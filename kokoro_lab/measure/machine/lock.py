@@ -59,7 +59,7 @@ def exclusive_measurement(purpose: str = "", *, path: Path | None = None) -> Ite
     where = path or lock_path()
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(_held(where, purpose))
+            stack.enter_context(_taken(where, purpose))
         except BusyError:
             if not _inherited(where):
                 raise
@@ -91,7 +91,7 @@ def machine_held(
     where = path or lock_path()
     with contextlib.ExitStack() as stack:
         if not (_inherited(where) and _busy(where)):
-            _wait_for(where, wait_s, waiting, lambda: stack.enter_context(_held(where, purpose, lasts_s)))
+            _wait_for(where, wait_s, waiting, lambda: stack.enter_context(_taken(where, purpose, lasts_s)))
             stack.enter_context(_bequeathed(where))
         yield
 
@@ -115,6 +115,15 @@ class _Holder:
         parts = [f"process {self.pid}", self.purpose]
         parts += [f"{word} {_clock(moment)}" for word, moment in (("since", self.since), ("until about", self.until))]
         return ", ".join(part for part in parts if part and not part.endswith(" "))
+
+
+@contextlib.contextmanager
+def _taken(where: Path, purpose: str, lasts_s: float | None = None) -> Iterator[None]:
+    """Hold the machine's lock, unless a process still measures whose holder was killed; BusyError at once."""
+    with _held(where, purpose, lasts_s):
+        if _busy(_turns(where)):
+            raise _refusal(_turns(where))
+        yield
 
 
 @contextlib.contextmanager
@@ -201,7 +210,7 @@ def _refusal(where: Path, *, waited_s: float = 0.0) -> BusyError:
 
 
 def _described(where: Path) -> str:
-    holder = _holder(where)
+    holder = _holder(where) or _holder(_turns(where))
     return "an unknown process" if holder is None else holder.words
 
 

@@ -119,6 +119,35 @@ def test_the_right_to_measure_is_an_ancestor_s_not_whoever_names_it(
             stranger.kill()
 
 
+def test_what_a_killed_holder_has_started_is_waited_for(path: Path) -> None:
+    measure = (
+        "import pathlib, sys, time\n"
+        "from kokoro_lab.measure.machine.lock import exclusive_measurement\n"
+        "with exclusive_measurement('the orphan', path=pathlib.Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    hold = (
+        "import pathlib, subprocess, sys, time\n"
+        "from kokoro_lab.measure.machine.lock import machine_held\n"
+        "with machine_held('run r1', path=pathlib.Path(sys.argv[1])):\n"
+        "    subprocess.run([sys.executable, '-c', sys.argv[2], sys.argv[1]])\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(path), measure], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
+        holder.wait()
+        with pytest.raises(BusyError, match="the orphan"), machine_held("run r2", wait_s=0.1, path=path):
+            pass
+        assert not free(path)
+        holder.stdin.close()
+        assert until(lambda: free(path))
+
+
 def test_a_holder_inside_a_holder_uses_its_lock(path: Path) -> None:
     with machine_held("the outer run", path=path), machine_held("the inner run", path=path):
         assert measured_now(path=path) == ("the outer run",)
