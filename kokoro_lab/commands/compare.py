@@ -13,7 +13,7 @@ from kokoro_lab.store.cell_selectors import parse_selector
 from kokoro_lab.store.cross_run_comparison import NOT_INTERLEAVED, compare_across
 from kokoro_lab.store.layout import results
 from kokoro_lab.store.run_comparison import FIGURES, ComparisonReport, compare_within
-from kokoro_lab.store.run_labels import chosen_run
+from kokoro_lab.store.run_facts.run_labels import chosen_run
 from kokoro_lab.store.sides import history, side
 from kokoro_lab.store.store_reader import nothing_measured
 

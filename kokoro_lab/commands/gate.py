@@ -17,7 +17,7 @@ from kokoro_lab.store.budget_gate import BudgetResult, gate_run
 from kokoro_lab.store.budgets import load_budgets
 from kokoro_lab.store.layout import results
 from kokoro_lab.store.run_comparison import model_notes
-from kokoro_lab.store.run_labels import chosen_run
+from kokoro_lab.store.run_facts.run_labels import chosen_run
 from kokoro_lab.store.store_reader import nothing_measured
 from kokoro_lab.store.witness.instruction_gauge import LIMIT, count_instructions, witnessed
 

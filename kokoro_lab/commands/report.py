@@ -13,7 +13,7 @@ from kokoro_lab.reports.page.report_verification import verify
 from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.store import StoreReader
 from kokoro_lab.store.layout import results
-from kokoro_lab.store.run_labels import chosen_run
+from kokoro_lab.store.run_facts.run_labels import chosen_run
 
 __all__ = ["report", "verify_report"]
 

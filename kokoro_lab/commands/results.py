@@ -19,7 +19,7 @@ from kokoro_lab.store.integrity.importing import import_folder
 from kokoro_lab.store.integrity.removal import check_removable, remove_run
 from kokoro_lab.store.integrity.results_check import check_results, unverified_blocks
 from kokoro_lab.store.layout import check_run_id, results
-from kokoro_lab.store.run_labels import chosen_run, label_run, stored_run
+from kokoro_lab.store.run_facts.run_labels import chosen_run, label_run, stored_run
 from kokoro_lab.store.schema import TABLES
 from kokoro_lab.store.sides import history as stored_runs
 
@@ -29,6 +29,8 @@ app = typer.Typer(rich_markup_mode=None)
 
 Table = Annotated[str, typer.Argument(help="Table: samples, cells, machines, verdicts, notebooks, attempts or runs.")]
 RunId = Annotated[str | None, typer.Option("--run", help="Only rows of this run: id, name or tag.")]
+
+SHOWN_NOTE = 60  # characters of a note in the list; `--json` has all of it
 
 SHOWN = {
     "samples": (
@@ -72,7 +74,9 @@ def list_runs(
             {**run, "imported": _from(run["imported"]), "bytes": "" if run["verified"] else "unverified"}
             for run in runs
         ]
-        rows = [{**row, "state": "" if row["complete"] else "incomplete"} for row in rows]
+        rows = [
+            {**row, "state": "" if row["complete"] else "incomplete", "note": row["note"][:SHOWN_NOTE]} for row in rows
+        ]
         shown = ("state", "name", "tags", "note", "bytes", "imported")
         further = [name for name in shown if any(row[name] for row in rows)]
         print_table(rows, (*columns, *further))

@@ -27,8 +27,8 @@ from kokoro_lab.process.signals import Interruption, interruption_of
 from kokoro_lab.process.streams import tell
 from kokoro_lab.store import Store, StoreReader
 from kokoro_lab.store.layout import check_run_id, results
-from kokoro_lab.store.run_endings import plan_blocks
-from kokoro_lab.store.run_labels import Labels, check_labels, label_run, refuse_taken
+from kokoro_lab.store.run_facts.run_endings import plan_blocks
+from kokoro_lab.store.run_facts.run_labels import Labels, check_labels, label_run, refuse_taken
 from kokoro_lab.sweeps.dry_run import faults, unavailable_providers
 from kokoro_lab.sweeps.estimate import DurationHistory, Estimate, in_minutes
 from kokoro_lab.sweeps.job import Job

@@ -14,7 +14,7 @@ from kokoro_lab.measure.records.cell import Block
 from kokoro_lab.paths import checkout
 from kokoro_lab.store.blocks import blocks_of
 from kokoro_lab.store.integrity.archives import read_folder
-from kokoro_lab.store.run_labels import named_run
+from kokoro_lab.store.run_facts.run_labels import named_run
 from kokoro_lab.store.store_reader import StoreReader, nothing_measured
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from kokoro_lab.errors import StoreError
-from kokoro_lab.store.completeness import complete, tell_incomplete
 from kokoro_lab.store.integrity.seals import Key, RunSeal, altered_blocks, run_seals
 from kokoro_lab.store.layout import Results, check_run_id
+from kokoro_lab.store.run_facts.completeness import complete, tell_incomplete
 from kokoro_lab.store.schema import TABLES
 from kokoro_lab.store.table import Filter, Table
 

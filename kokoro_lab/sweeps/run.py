@@ -30,9 +30,9 @@ from kokoro_lab.process.signals import interruptible
 from kokoro_lab.runtime.trial.first_opening import ensure_harmless
 from kokoro_lab.store import RunRecord, Store
 from kokoro_lab.store.blocks import stored_blocks
-from kokoro_lab.store.completeness import Ending, NotebookEnding
 from kokoro_lab.store.layout import Results
-from kokoro_lab.store.run_endings import end_notebook, plan_blocks
+from kokoro_lab.store.run_facts.completeness import Ending, NotebookEnding
+from kokoro_lab.store.run_facts.run_endings import end_notebook, plan_blocks
 from kokoro_lab.sweeps.conclude import conclude
 from kokoro_lab.sweeps.job import Job, PlannedCell
 from kokoro_lab.sweeps.progress import Listener, Progress, ProgressFile, cell_label

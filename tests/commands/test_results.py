@@ -217,3 +217,48 @@ def test_environments_and_peers_are_commands(cli: Cli) -> None:
     assert listed.code == 0 and {row["name"] for row in listed.document["environments"]} >= {"openvino", "kokoro-onnx"}
     helped = cli("bench-peers", "--help")
     assert helped.code == 0 and "--budget-s" in helped.out
+
+
+def test_a_run_gets_tags_a_name_and_a_note_which_name_it_everywhere(cli: Cli, keep: Keep) -> None:
+    keep(1.2)
+    keep(0.8, "other", day=21)
+    said = cli("results", "tag", "r1", "nightly", "ryzen", "--name", "baseline", "--note", "before", "--json")
+    assert (said.code, said.document) == (
+        0,
+        {"run_id": "r1", "name": "baseline", "tags": ["nightly", "ryzen"], "note": "before"},
+    )
+    assert "Run r1: name baseline; tags nightly, ryzen; note 'before'" in said.err
+    (run,) = cli("results", "list", "--tag", "nightly", "--json").document["runs"]
+    assert (run["run_id"], run["name"], run["complete"]) == ("r1", "baseline", True)
+    listed = cli("results", "list").out
+    assert all(word in listed for word in ("baseline", "nightly, ryzen", "before", "other"))
+    for label in ("nightly", "baseline"):
+        assert cli("compare", "reference", OTHER.id, "--run", label).code == 1
+        assert cli("compare", f"run:{label}", "run:other", "--json").document["base"] == f"run:{label}"
+        assert cli("results", "show", "cells", "--run", label, "--json").document["total"] == 16
+        assert cli("gate", "--run", label, "--only", "correct", "--json").document["run_id"] == "r1"
+    assert cli("results", "tag", "baseline", "nightly", "--remove", "--name", "", "--json").document["tags"] == [
+        "ryzen"
+    ]
+    assert "no run has the tag 'nightly'" in cli("results", "list", "--tag", "nightly").err.lower()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("nowhere", "x"), 4, "'nowhere' has no rows"),
+        (("r1", "a b"), 2, "tag 'a b' is invalid"),
+        (("r1", "r1"), 2, "'r1' is the id of a run"),
+        (("r1", "x", "--remove"), 2, "no tag x"),
+        (("r1", "--remove"), 2, "no tag to remove"),
+        (("r1", "--note", "x" * 501), 2, "501 characters"),
+    ],
+)
+def test_a_label_that_cannot_be_used_changes_nothing(
+    cli: Cli, keep: Keep, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    keep(1.2)
+    said = cli("results", "tag", *arguments)
+    assert (said.code, said.out) == (code, "")
+    assert words in said.err.splitlines()[-1].lower()
+    assert Store(tmp_path / "results" / "tables").run_row("r1") is None

@@ -26,7 +26,7 @@ from kokoro_lab.paths import data_folder
 from kokoro_lab.reports.rows.derived_metrics import SOUND, derived, stored_audio
 from kokoro_lab.store.integrity.seals import RunSeal
 from kokoro_lab.store.layout import Results
-from kokoro_lab.store.run_labels import chosen_run
+from kokoro_lab.store.run_facts.run_labels import chosen_run
 from kokoro_lab.store.store import Store
 from kokoro_lab.store.store_reader import nothing_measured
 from kokoro_lab.sweeps.current_verdicts import of_run

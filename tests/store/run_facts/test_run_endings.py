@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kokoro_lab.store import Store
-from kokoro_lab.store.completeness import NotebookEnding
-from kokoro_lab.store.run_endings import end_notebook, plan_blocks
+from kokoro_lab.store.run_facts.completeness import NotebookEnding
+from kokoro_lab.store.run_facts.run_endings import end_notebook, plan_blocks
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from kokoro_lab.store.completeness import NotebookEnding
+from kokoro_lab.store.run_facts.completeness import NotebookEnding
 from kokoro_lab.store.store import Store
 from kokoro_lab.store.store_reader import NO_ROW
 

@@ -11,9 +11,10 @@ import pytest
 from store_blocks import block, cell, keep
 
 from kokoro_lab.measure.machine.lock import machine_held
-from kokoro_lab.store import NotebookRun, Store, completeness
-from kokoro_lab.store.completeness import NotebookEnding, complete, continuing
-from kokoro_lab.store.run_endings import end_notebook, plan_blocks
+from kokoro_lab.store import NotebookRun, Store
+from kokoro_lab.store.run_facts import completeness
+from kokoro_lab.store.run_facts.completeness import NotebookEnding, complete, continuing
+from kokoro_lab.store.run_facts.run_endings import end_notebook, plan_blocks
 
 ENDED = {"planned": 4, "ended": "complete"}
 OPEN = {"planned": 4, "ended": ""}

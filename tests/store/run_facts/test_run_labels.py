@@ -9,12 +9,12 @@ from store_blocks import block, cell, keep
 
 from kokoro_lab.errors import InputError, NothingMeasuredError
 from kokoro_lab.store import Store, exporting
-from kokoro_lab.store.completeness import NotebookEnding
 from kokoro_lab.store.integrity.importing import import_folder
 from kokoro_lab.store.integrity.results_check import check_results
 from kokoro_lab.store.layout import Results
-from kokoro_lab.store.run_endings import end_notebook, plan_blocks
-from kokoro_lab.store.run_labels import Labels, check_labels, chosen_run, label_run, named_run, stored_run
+from kokoro_lab.store.run_facts.completeness import NotebookEnding
+from kokoro_lab.store.run_facts.run_endings import end_notebook, plan_blocks
+from kokoro_lab.store.run_facts.run_labels import Labels, check_labels, chosen_run, label_run, named_run, stored_run
 from kokoro_lab.store.sides import side
 
 
