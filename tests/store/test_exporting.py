@@ -63,7 +63,7 @@ def test_the_same_rows_give_the_same_bytes_and_the_manifest_says_which_version(s
 def test_one_run_can_be_exported_alone_with_its_machine(store: Store, tmp_path: Path) -> None:
     manifest = export(store, tmp_path / "out", run_id="r1")
     assert {name: told["rows"] for name, told in manifest["tables"].items()} == {
-        "samples": 6, "cells": 3, "machines": 1, "verdicts": 0, "notebooks": 1, "attempts": 0,
+        "samples": 6, "cells": 3, "machines": 1, "verdicts": 0, "notebooks": 1, "attempts": 0, "runs": 0,
     }  # fmt: skip
     export(store, tmp_path / "out", "parquet", run_id="r2")
     assert not (tmp_path / "out" / "cells.csv").exists(), "an earlier export is replaced"
