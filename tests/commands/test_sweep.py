@@ -158,8 +158,9 @@ def test_two_sweeps_at_once_measure_one_after_the_other(lab: Lab) -> None:
     ]
     plan = {"name": "trial", "about": "a test", "budget_s": 300, "model": "tiny", "notebooks": notebooks}
     lab.plan_path.write_text(yaml.safe_dump(plan))
-    with lab.start("--tag", "pair") as first, lab.start("--tag", "pair", run_id="r2") as second:
-        said = [process.communicate(timeout=560)[1] for process in (first, second)]
+    options = ("--tag", "pair", "--wait", "1800")  # on a busy machine the first takes minutes
+    with lab.start(*options) as first, lab.start(*options, run_id="r2") as second:
+        said = [process.communicate(timeout=1800)[1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
     cells = lab.store.cells().sort_values("started_at")
     assert list(cells["run_id"]) in (["r1"] * 3 + ["r2"] * 3, ["r2"] * 3 + ["r1"] * 3)

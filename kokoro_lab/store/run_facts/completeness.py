@@ -65,8 +65,8 @@ def _planned(plan: Path) -> set[str]:
 def continuing(run_id: str, plan: Path) -> str:
     """The command that continues a run, in words."""
     if plan.is_file():
-        return f"continue it with `{shlex.join(['kokoro-lab', 'sweep', '--run-id', run_id, '--resume'])}`"
-    return f"continue it by the command that started it, with --run-id {run_id}"
+        return f"continue {run_id} with `{shlex.join(['kokoro-lab', 'sweep', '--run-id', run_id, '--resume'])}`"
+    return f"continue {run_id} by the command that started it, with --run-id {run_id}"
 
 
 _TOLD: set[tuple[str, str]] = set()
@@ -78,8 +78,10 @@ def tell_incomplete(run_id: str, plan: Path, chosen: str) -> None:
     if (str(plan), chosen) in _TOLD:
         return
     _TOLD.add((str(plan), chosen))
-    instead = "it is used, because no run is complete" if chosen == run_id else f"run {chosen} is used"
-    if f"run {run_id}" in measured_now():
-        LOGGER.warning(f"run {run_id} is newer and still being measured: {instead}")
-        return
-    LOGGER.warning(f"run {run_id} is the newest, but incomplete: {instead}; {continuing(run_id, plan)}")
+    measuring = f"run {run_id}" in measured_now()
+    state = "still being measured" if measuring else "incomplete"
+    advice = "" if measuring else f"; {continuing(run_id, plan)}"
+    if chosen == run_id:
+        LOGGER.warning(f"run {run_id} is used although it is {state}, because no run is complete{advice}")
+    else:
+        LOGGER.warning(f"run {chosen} is used, because the newer run {run_id} is {state}{advice}")

@@ -67,7 +67,7 @@ def test_the_newest_complete_run_is_the_default_and_a_newer_one_is_named(
     with caplog.at_level(logging.WARNING):
         assert store.latest_run() == store.latest_run() == "r1"
     (record,) = caplog.records
-    words = "run r2 is the newest, but incomplete: run r1 is used; continue it with "
+    words = "run r1 is used, because the newer run r2 is incomplete; continue r2 with "
     assert record.getMessage() == f"{words}`kokoro-lab sweep --run-id r2 --resume`"
     end_notebook(store, "r2", "warmup", NotebookEnding(2, "budget"))
     assert store.latest_run() == "r2"
@@ -79,7 +79,10 @@ def test_without_a_complete_run_the_newest_is_used_and_said_to_be_incomplete(
     keep(store, "r1", block(1))
     plan_blocks(store, "r1", {"providers": 4})
     assert store.latest_run() == "r1"
-    assert "because no run is complete" in caplog.text and "--run-id r1" in caplog.text
+    assert (
+        "run r1 is used although it is incomplete, because no run is complete" in caplog.text
+        and "--run-id r1" in caplog.text
+    )
 
 
 def test_a_run_that_is_being_measured_is_not_offered_for_continuing(
@@ -90,7 +93,10 @@ def test_a_run_that_is_being_measured_is_not_offered_for_continuing(
     plan_blocks(store, "r2", {"providers": 4})
     with machine_held("run r2"):
         assert store.latest_run() == "r1"
-    assert "still being measured: run r1 is used" in caplog.text and "--resume" not in caplog.text
+    assert (
+        "run r1 is used, because the newer run r2 is still being measured" in caplog.text
+        and "--resume" not in caplog.text
+    )
 
 
 def test_an_earlier_version_of_the_tables_has_its_own_endings(store: Store) -> None:
