@@ -109,7 +109,7 @@ COVERED: dict[str, str] = {
     "sweeps/machine_ceiling.py": "reports/findings/test_bound.py",
     "sweeps/notebooks.py": "commands/test_sweep.py",
     "sweeps/preset_texts.py": "sweeps/test_plan.py",
-    "sweeps/progress.py": "sweeps/test_notebook_bar.py",
+    "sweeps/progress.py": "sweeps/notebook/test_notebook_bar.py",
     "text/abbreviations.py": "text/test_expand.py",
     "text/addresses.py": "text/test_expand.py",
     "text/cjk.py": "text/test_phonemize.py",

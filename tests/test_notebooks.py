@@ -20,7 +20,7 @@ from jupyter_client.manager import start_new_kernel
 
 from kokoro_lab.runtime.providers import PROVIDERS
 from kokoro_lab.store import Store
-from kokoro_lab.sweeps.notebook_parameters import read_parameters
+from kokoro_lab.sweeps.notebook.notebook_parameters import read_parameters
 from kokoro_lab.sweeps.plan import load_plan, plans_folder
 from kokoro_lab.sweeps.preset_texts import preset_names
 

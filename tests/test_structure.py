@@ -67,7 +67,7 @@ LAZY = {
     "measure/block/counted_calls.py": "the counter of instructions is opened before the engine's threads start",
     "measure/statistics/change_points.py": "ruptures comes with the extra `lab`; a worker loads neither it nor scipy",
     "store/gauges.py": QUICK,
-    "sweeps/notebook_bar.py": "only a notebook's kernel has IPython",
+    "sweeps/notebook/notebook_bar.py": "only a notebook's kernel has IPython",
     "sweeps/notebooks.py": "the process that waits for a notebook loads no papermill",
     "text/cjk.py": OPTIONAL,
     "text/english.py": OPTIONAL,

@@ -18,7 +18,7 @@ from kokoro_lab.paths import data_folder
 from kokoro_lab.runtime.providers import available
 from kokoro_lab.store.layout import Results, notebook_file
 from kokoro_lab.sweeps.job import Job
-from kokoro_lab.sweeps.notebook_reading import read_notebook
+from kokoro_lab.sweeps.notebook.notebook_reading import read_notebook
 from kokoro_lab.sweeps.own_texts import text_fault
 from kokoro_lab.text.languages import canonical_language
 

@@ -37,7 +37,7 @@ from kokoro_lab.process.signals import ENDING
 from kokoro_lab.store import NotebookRun, Store
 from kokoro_lab.store.layout import Results, notebook_file
 from kokoro_lab.sweeps.job import Job
-from kokoro_lab.sweeps.notebook_reading import read_notebook
+from kokoro_lab.sweeps.notebook.notebook_reading import read_notebook
 from kokoro_lab.sweeps.progress import Listener, ProgressFile
 from kokoro_lab.sweeps.run import progress_path
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from kokoro_lab.reports.drawing.fragments import Html, table
 from kokoro_lab.store.layout import notebook_file, results
 from kokoro_lab.store.store import Store
-from kokoro_lab.sweeps.notebook_reading import read_notebook
+from kokoro_lab.sweeps.notebook.notebook_reading import read_notebook
 
 __all__ = ["NotebookEntry", "contents", "contents_table", "runs_table"]
 

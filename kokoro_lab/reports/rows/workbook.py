@@ -18,7 +18,7 @@ from kokoro_lab.reports.rows.frame_statistics import rows_ratio
 from kokoro_lab.store.layout import Results
 from kokoro_lab.sweeps.estimate import in_minutes
 from kokoro_lab.sweeps.job import Job
-from kokoro_lab.sweeps.notebook_bar import measure_in_notebook
+from kokoro_lab.sweeps.notebook.notebook_bar import measure_in_notebook
 
 __all__ = [
     "ArrangedFigures",

@@ -39,7 +39,7 @@ from kokoro_lab.reports.claims.claims import load_claims
 from kokoro_lab.runtime import tuning_record
 from kokoro_lab.store.budgets import load_budgets
 from kokoro_lab.sweeps.job import Job
-from kokoro_lab.sweeps.notebook_reading import read_notebook
+from kokoro_lab.sweeps.notebook.notebook_reading import read_notebook
 from kokoro_lab.sweeps.plan import load_plan
 
 __all__ = ["ATTACKS", "Reader", "json_readers", "notebook_readers", "yaml_readers"]

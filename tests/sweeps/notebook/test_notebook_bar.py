@@ -13,7 +13,7 @@ import pytest
 from kokoro_lab.measure.records.identity import PARTS
 from kokoro_lab.store import Store
 from kokoro_lab.sweeps.job import Job
-from kokoro_lab.sweeps.notebook_bar import (
+from kokoro_lab.sweeps.notebook.notebook_bar import (
     NotebookBar,
     NotebookInterruption,
     continued_by_the_cell,

@@ -11,7 +11,7 @@ import yaml
 
 from kokoro_lab.errors import PlanError
 from kokoro_lab.sweeps.job import Job
-from kokoro_lab.sweeps.notebook_parameters import NotebookParameters, ParameterError, open_job, read_parameters
+from kokoro_lab.sweeps.notebook.notebook_parameters import NotebookParameters, ParameterError, open_job, read_parameters
 from kokoro_lab.sweeps.progress import Progress, ProgressFile
 
 DECLARED: dict[str, tuple[Any, Any]] = {

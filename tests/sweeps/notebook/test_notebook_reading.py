@@ -10,7 +10,7 @@ import pytest
 
 from kokoro_lab.errors import PlanError
 from kokoro_lab.paths import notebooks_folder
-from kokoro_lab.sweeps.notebook_reading import read_notebook
+from kokoro_lab.sweeps.notebook.notebook_reading import read_notebook
 
 NOTEBOOKS = sorted(notebooks_folder().glob("*.ipynb"))
 

@@ -1,0 +1,1 @@
+"""What runs inside a notebook: its parameters, its bar, and its readings."""
