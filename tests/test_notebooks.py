@@ -131,10 +131,9 @@ def test_in_a_sweep_it_makes_its_rows_charts_and_answer(name: str, tmp_path: Pat
 
 @pytest.mark.parametrize("name", FLAT)
 def test_its_first_code_after_the_parameters_checks_them(name: str) -> None:
-    cells = json.loads((FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    assert f'read_parameters(globals(), notebook="{name}")' in code[1]
-    assert ("open_job(" in code[1]) == (name not in WITHOUT_JOB)
+    first = _sources(name)[1]
+    assert f'read_parameters(globals(), notebook="{name}")' in first
+    assert ("open_job(" in first) == (name not in WITHOUT_JOB)
 
 
 @pytest.mark.parametrize("name", FLAT)
@@ -158,16 +157,39 @@ def test_papermill_explains_each_of_its_parameters_with_type_and_valid_values(na
 
 @pytest.mark.parametrize("name", FLAT)
 def test_papermill_sees_every_parameter_and_its_default_is_valid(name: str) -> None:
-    (cell,) = (
-        "".join(cell["source"])
-        for cell in json.loads((FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-        if "parameters" in cell["metadata"].get("tags", [])
-    )
-    namespace: dict[str, Any] = {}
-    exec(cell, namespace)
+    namespace = namespace_after(_sources(name)[0])
     assert list(papermill.inspect_notebook(FOLDER / f"{name}.ipynb")) == list(namespace["__annotations__"])
     values = read_parameters(namespace, notebook=name).values
     assert {key: namespace[key] for key in values} == values
+
+
+@pytest.mark.parametrize("name", [name for name in FLAT if name not in WITHOUT_JOB])
+def test_its_job_is_made_of_its_parameters(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KOKORO_MODEL", "tiny")
+    monkeypatch.setenv("KOKORO_LAB_RESULTS", str(tmp_path))
+    declared, opened = _sources(name)[:2]
+    usual = namespace_after(declared, opened)["work"]
+    given = "text, models, seed, run_id = 'Good morning.', 'second', 3, 'mine'\n"
+    changed = namespace_after(declared, given, opened)["work"]
+    assert usual.run_id.startswith(f"lab-{name}-") and {item.cell.model for item in usual.planned()} == {"tiny"}
+    cells = [item.cell for item in changed.planned()]
+    assert {(cell.text, cell.text_preset, cell.model) for cell in cells} == {("Good morning.", "own", "second")}
+    assert (changed.run_id, changed.order_seed, changed.results) == ("mine", 3, tmp_path)
+    assert sum(cell.reference for cell in cells) == 1
+
+
+def namespace_after(*sources: str) -> dict[str, Any]:
+    """The globals of a kernel that has run these cells."""
+    namespace: dict[str, Any] = {}
+    for source in sources:
+        exec(source, namespace)
+    return namespace
+
+
+def _sources(name: str) -> list[str]:
+    """The code cells of a notebook, in order."""
+    cells = json.loads((FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 @pytest.mark.slow
@@ -209,8 +231,7 @@ def test_the_rows_of_variants_are_in_the_tables_like_those_of_every_notebook(
 
 @pytest.mark.slow
 def test_interrupted_it_says_how_to_continue_and_run_all_continues(tmp_path: Path, elsewhere: dict[str, str]) -> None:
-    cells = json.loads((FOLDER / "providers.ipynb").read_text(encoding="utf-8"))["cells"]
-    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    code = _sources("providers")
     given = "# Parameters\nproviders = ['cpu']\nthreads = [1]\nblocks = 4\nrepeats = 1\n"
     code.insert(1, given)
     manager, client = start_new_kernel(kernel_name="python3", cwd=str(tmp_path), env=elsewhere)

@@ -10,8 +10,10 @@ from typing import Any
 import pandas as pd
 
 from kokoro_lab.errors import NothingMeasuredError
+from kokoro_lab.measure.records.cell import Cell
 from kokoro_lab.measure.statistics.intervals import Interval
 from kokoro_lab.measure.statistics.sign_test import pairs_needed
+from kokoro_lab.measure.statistics.verdicts import counterparts
 from kokoro_lab.reports.rows.cell_summary import NARROW_SPACE, CellFigure, cell_figure, faster, named_apart, sentence
 from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.reports.rows.frame_statistics import rows_ratio
@@ -185,11 +187,12 @@ def joined(words: Sequence[str]) -> str:
 def _blocks_needed(cells: pd.DataFrame) -> str:
     """How many blocks per cell, and minutes, the comparisons of these cells take at least; empty when they have them.
 
-    Each cell is compared with the reference of its text, and blocks are the units of the sign test.
+    Blocks are the units of the sign test, whose level is shared by the comparisons; A/A pairs are judged by themselves.
     """
     ran = cells[cells["status"].isin(["ok", "partial"])]
     per_cell = ran.groupby("cell_id")["block"].nunique()
-    comparisons = len(per_cell) - ran.loc[ran["reference"].astype(bool), "cell_id"].nunique()
+    compared = counterparts(Cell.from_dict(row) for row in ran.drop_duplicates("cell_id")["configuration"])
+    comparisons = sum(cell.replica == 0 for cell in compared)
     if comparisons < 1 or per_cell.min() >= (needed := pairs_needed(comparisons)):
         return ""
     seconds = ran.groupby("cell_id")["wall_s"].median()

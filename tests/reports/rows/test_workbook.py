@@ -154,5 +154,7 @@ def test_an_answer_says_how_many_blocks_its_comparisons_would_take() -> None:
     assert re.search(r"\(about \d+ (s|min \d+ s) more\)\.$", words)
     one = [each for of in (base, others[0]) for each in repeated(of, (100.0, 101.0))]
     assert NotebookAnswer.of(evidence_of(one), []).lines[0].startswith("A verdict would take at least 6 blocks")
+    twin = [*one, *repeated(cell(replica=1), (100.0, 101.0))]
+    assert NotebookAnswer.of(evidence_of(twin), []).lines[0].startswith("A verdict would take at least 6 blocks")
     enough = [each for of in (base, others[0]) for each in repeated(of, (100.0,) * 6)]
     assert NotebookAnswer.of(evidence_of(enough), []).lines == ()
