@@ -75,7 +75,7 @@ def test_a_slow_caller_is_not_taken_for_a_slow_engine(monkeypatch: pytest.Monkey
         pipeline = stream._pipeline
         for heard, _ in enumerate(stream, start=1):
             # One chunk waits in the queue, the next for its place there: whatever passes now is the caller's.
-            assert until(lambda heard=heard: len(pipeline.arrived) >= heard + 2 or pipeline.clocks["audio"]._end)  # type: ignore[misc]
+            assert until(lambda heard=heard: len(pipeline.arrived) >= heard + 2 or pipeline.clocks["audio"]._end)
             clock.spend("listening", 1)
         status = engine.status().cushion
     assert clock.spent["listening"] > 50

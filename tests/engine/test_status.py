@@ -108,7 +108,7 @@ def test_memory_is_not_given_back_while_a_stream_is_heard_nor_when_that_is_off()
     with Engine.load(EngineConfig(model="tiny", release_idle_s=0)) as engine:
         threads = set(threading.enumerate())
         engine.synthesize("Hello.")
-        assert set(threading.enumerate()) == threads
+        assert set(threading.enumerate()) <= threads
 
 
 def test_memory_that_could_not_be_given_back_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,8 @@ def test_the_thread_count_is_the_number_of_threads_that_appear(tmp_path: Path) -
         opened = Session.open(model, SessionSettings(intra_op_threads=threads))
         assert process.num_threads() - before == threads - 1
         opened.close()
-        assert process.num_threads() == before
+        # A thread that was joined is still counted until the system has cleared it away.
+        assert until(lambda before=before: process.num_threads() == before)
 
 
 def test_an_affinity_pins_the_second_thread(tmp_path: Path) -> None:

@@ -58,11 +58,11 @@ def test_what_is_no_whole_sample_is_left_out() -> None:
 
 def test_energy_on_macos_is_power_times_the_time_that_passed(tmp_path: Path) -> None:
     (tmp_path / "sample").write_bytes(powermetrics_sample(250, combined_power=4000.0))
-    meter = find_meter(platform="darwin", command=("sh", "-c", f"cat {tmp_path}/sample; exec sleep 600"))
+    meter: Any = find_meter(platform="darwin", command=("sh", "-c", f"cat {tmp_path}/sample; exec sleep 600"))
     before = time.monotonic()
     meter.begin()
     began = time.monotonic()
-    assert until(lambda: mean_watts(meter._output))  # type: ignore[attr-defined]
+    assert until(lambda: mean_watts(meter._output))
     ended = time.monotonic()
     joules = meter.end()
     after = time.monotonic()
@@ -80,9 +80,9 @@ def test_energy_on_macos_is_power_times_the_time_that_passed(tmp_path: Path) -> 
     ],
 )
 def test_without_a_figure_from_powermetrics_it_is_said_why(command: tuple[str, ...], why: str) -> None:
-    meter = find_meter(platform="darwin", command=command)
+    meter: Any = find_meter(platform="darwin", command=command)
     meter.begin()
     if command == ("false",):
-        assert until(lambda: meter._process.poll())  # type: ignore[attr-defined]
+        assert until(lambda: meter._process.poll())
     assert meter.end() is None
     assert why in meter.source
