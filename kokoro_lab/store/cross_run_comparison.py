@@ -165,11 +165,11 @@ def _ratios(run: StoredRun, figure: str, use_contaminated: bool) -> Iterable[tup
     values = values_by_cell(run.blocks, figure)
     for cell, reference in counterparts(by_cell).items():
         pairs = pair_up(values[reference], values[cell], use_contaminated=use_contaminated).pairs
-        parts = [_parts(by_cell[side]) for side in (cell, reference)]
         models = [block.result.model.sha256 for block in by_cell[reference] if block.result.model]
         if not pairs or not models or not run.machine_id:
             continue
         invalid = why_invalid(by_cell[cell]) or why_invalid(by_cell[reference])
+        parts = [_parts(by_cell[side]) for side in (cell, reference)]
         yield (
             _Key(cell.id, reference.id, models[0], run.machine_id),
             _CellOfRun(cell, reference, run_ratio(pairs), worst_gate(by_cell[cell]), invalid, *parts),

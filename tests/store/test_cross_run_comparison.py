@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from store_blocks import REFERENCE, SLOWER, cell, judged, keep, rounds
+from store_blocks import REFERENCE, SLOWER, cell, failed, judged, keep, rounds
 
 from kokoro_lab.benchmarks.simulation import binomial_limit
 from kokoro_lab.errors import InconclusiveError, InputError, NothingMeasuredError
@@ -155,6 +155,15 @@ def test_only_the_cells_that_are_asked_for_and_different_audio_is_a_regression(s
     assert len(found.lines) == 2 and found.outcome == "regressed"
     only = across(store, "run:r1", "run:r2", only=parse_selector("intra_op_threads=1"))
     assert len(only.lines) == 1 and only.lines[0].gate == "equivalent"
+
+
+def test_a_cell_that_could_not_run_leaves_the_others_comparable(store: Store) -> None:
+    absent = failed(of=cell(2, provider="cuda"), status="unavailable")
+    for number in range(2):
+        for code in (OLD, NEW):
+            keep(store, f"{code[0]}{number}", *run_of(1.0, 1.2 + number / 1000), absent, git_commit=code)
+    (line,) = across(store, f"commit:{OLD}", f"commit:{NEW}").lines
+    assert line.comparison.verdict == "equivalent"
 
 
 def test_a_run_is_not_compared_with_itself(store: Store) -> None:
