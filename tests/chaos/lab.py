@@ -97,6 +97,7 @@ class Lab:
             "KOKORO_LAB_RESULTS": str(self.results),
             "KOKORO_LAB_LOCK": str(self.root / "measuring.lock"),
             "TMPDIR": str(self.tmp),
+            "KOKORO_PREPARE": "off",  # an attack is on one command, not on what it would make besides
             "NO_COLOR": "1",
             "OMP_NUM_THREADS": "1",  # threads that spin would only steal time from the tries
             MARK: str(self.root),

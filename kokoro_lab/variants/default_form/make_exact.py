@@ -75,10 +75,19 @@ def prepare_form(name: str = "default", *, wait: bool = True, notice: Notice | N
                 preoptimized(source)
                 return PreparedForm(source, source, form.reason)
             return PreparedForm(source, _made(source, say), "")
+        except OSError as error:
+            failure = ModelError(f"cannot write the exact form of {source.name}: {reason(error)}; {ADVICE}")
+            _remember(source, failure)
+            raise failure from error
         except KokoroLabError as error:
-            if not no_room(source):  # what room would mend is tried again
-                record_failure(source, error.message.partition(";")[0])
+            _remember(source, error)
             raise
+
+
+def _remember(source: ModelFile, failure: KokoroLabError) -> None:
+    """Keep later processes from trying by themselves what fails for another reason than a lack of room."""
+    if not no_room(source):
+        record_failure(source, failure.message.partition(";")[0])
 
 
 def _made(source: ModelFile, say: Notice) -> ModelFile:
@@ -91,10 +100,7 @@ def _made(source: ModelFile, say: Notice) -> ModelFile:
         say(f"making the exact form of {plain.name} on compiled kernels, once")
         _refuse_to_replace(f"{plain.name}-{RECIPE}")
         remove_abandoned(models_folder(), f".{plain.name}-{RECIPE}.onnx.")
-        try:
-            (existing,) = make(plain.name, RECIPE, notice=say)
-        except OSError as error:
-            raise ModelError(f"cannot write the exact form of {plain.name}: {reason(error)}; {ADVICE}") from error
+        (existing,) = make(plain.name, RECIPE, notice=say)
     preoptimized(existing)
     if not is_exact(existing):
         say(f"comparing {existing.name} with {plain.name}")
