@@ -9,10 +9,10 @@ from kokoro_lab.commands.console import notice, print_json, print_table
 from kokoro_lab.errors import InputError, NothingMeasuredError, RegressedError
 from kokoro_lab.files.writing import write_text
 from kokoro_lab.reports.page.publish import CellChange, compare_published, publish
+from kokoro_lab.reports.page.published_index import build_site
 from kokoro_lab.reports.page.render import render
 from kokoro_lab.reports.page.report_verification import verify
 from kokoro_lab.reports.page.side_by_side import side_by_side
-from kokoro_lab.reports.page.site import build_site
 from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.store.layout import is_run_id, results
 

@@ -34,7 +34,6 @@ def document(
     lead: Html,
     sections: Sequence[Section] = (),
     machine: str = "",
-    back: str = "",
     footer: str = "",
 ) -> str:
     """The page.
@@ -46,10 +45,9 @@ def document(
         lead: what comes before the first section.
         sections: its sections.
         machine: shown beside the title.
-        back: file of the page that this page belongs to.
         footer: its last line.
     """
-    context = {"name": name, "about": about, "lead": lead, "sections": sections, "machine": machine, "back": back}
+    context = {"name": name, "about": about, "lead": lead, "sections": sections, "machine": machine}
     script = Html((TEMPLATES / "page.js").read_text(encoding="utf-8"))
     text = str(fragment("page", title=title, css=Html(_css()), script=script, footer=footer, **context))
     return NOTEBOOK_STYLE.sub("", text)

@@ -98,7 +98,9 @@ def page(evidence: Evidence, notebook: ExportedNotebook, *, back: str = "") -> s
     started = evidence.cells["started_at"].min()
     kind = _kind(evidence)
     strong, text = BANNERS[kind]
-    about = fragment("about", run_id=evidence.run_id, when=f"{started:%d %B %Y}", kind=kind, strong=strong, text=text)
+    about = fragment(
+        "about", back=back, run_id=evidence.run_id, when=f"{started:%d %B %Y}", kind=kind, strong=strong, text=text
+    )
     return document(
         notebook.title if back else PRODUCT,
         name=evidence.run_id,
@@ -106,7 +108,6 @@ def page(evidence: Evidence, notebook: ExportedNotebook, *, back: str = "") -> s
         lead=notebook.lead,
         sections=notebook.sections,
         machine="" if back else machine_name(evidence),
-        back=back,
         footer=_footer(evidence),
     )
 

@@ -22,6 +22,8 @@ def test_the_style_of_a_notebook_is_left_out() -> None:
     assert "color: red" not in text and "<p>kept</p>" in text and ".kl-chart" in text
 
 
-def test_a_page_of_another_leads_back_to_it() -> None:
-    text = document("T", name="n", about="", lead=Html(""), back="index.html", footer="the end")
-    assert '<a href="index.html">' in text and "the end" in text
+def test_a_page_without_folded_sections_lists_them_and_may_end_with_a_line() -> None:
+    parts = [Section("One", "one", Html("")), Section("Two", "two", Html(""))]
+    text = document("T", name="n", about="", lead=Html(""), sections=parts, footer="the end")
+    assert '<a href="#two">Two</a>' in text and "the end" in text
+    assert "<nav" not in document("T", name="n", about="", lead=Html(""), sections=parts[:1])
