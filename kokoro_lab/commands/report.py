@@ -9,6 +9,7 @@ from kokoro_lab.commands.console import notice, print_json, print_table
 from kokoro_lab.errors import InputError, NothingMeasuredError, RegressedError
 from kokoro_lab.files.writing import write_text
 from kokoro_lab.reports.page.publish import CellChange, compare_published, publish
+from kokoro_lab.reports.page.published_index import build_site
 from kokoro_lab.reports.page.render import render
 from kokoro_lab.reports.page.report_index import build_site
 from kokoro_lab.reports.page.report_verification import verify

@@ -29,7 +29,7 @@ DANGLING = """() => [...document.querySelectorAll("a[href^='#'], label[for], [ar
   .filter(name => name && !document.getElementById(name))"""
 EMPTY = """() => [...document.querySelectorAll("th, caption, h1, h2, h3, label, button, summary")]
   .filter(each => !each.textContent.trim() && !each.getAttribute("aria-label")).length"""
-CHARTS = """() => [...document.querySelectorAll(".kl-chart")].filter(each => each.offsetHeight).map(chart => {
+CHARTS = """() => [...document.querySelectorAll(".kl-chart")].filter(each => each.checkVisibility()).map(chart => {
   const box = each => { const b = each.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; };
   return {
     ticks: [...chart.querySelectorAll(".kl-ticks span")].map(box),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from kokoro_lab.reports.drawing.fragments import TEMPLATES, Html, fragment
 from kokoro_lab.reports.drawing.theme import DARK, LIGHT
 
-__all__ = ["Page", "Section", "document"]
+__all__ = ["Section", "document"]
 
 NOTEBOOK_STYLE = re.compile(r'<style class="kl-notebook">.*?</style>\n?', re.DOTALL)
 """The style that a drawing brings into a notebook; a page has its own."""
@@ -26,32 +26,31 @@ class Section:
     """Whether a page shows only the heading until a reader opens it."""
 
 
-@dataclass(frozen=True)
-class Page:
-    """What a page shows."""
+def document(
+    title: str,
+    *,
+    name: str,
+    about: Html | str,
+    lead: Html,
+    sections: Sequence[Section] = (),
+    machine: str = "",
+    footer: str = "",
+) -> str:
+    """The page.
 
-    title: str
-    """Its first heading."""
-    name: str
-    """What tells it from other pages with this title, in the window's title."""
-    about: Html | str
-    """The line below the title."""
-    lead: Html
-    """What comes before the first section."""
-    sections: Sequence[Section] = ()
-    machine: str = ""
-    """Shown beside the title."""
-    back: str = ""
-    """File of the page that this page belongs to."""
-    footer: str = ""
-    """Its last line."""
-
-
-def document(page: Page) -> str:
-    """The page as HTML, with its style and its script."""
+    Args:
+        title: its first heading.
+        name: what tells it from other pages with this title, in the window's title.
+        about: the line below the title.
+        lead: what comes before the first section.
+        sections: its sections.
+        machine: shown beside the title.
+        footer: its last line.
+    """
+    context = {"name": name, "about": about, "lead": lead, "sections": sections, "machine": machine}
     script = Html((TEMPLATES / "page.js").read_text(encoding="utf-8"))
-    shown = {item.name: getattr(page, item.name) for item in fields(Page)}
-    return NOTEBOOK_STYLE.sub("", str(fragment("page", css=Html(_css()), script=script, **shown)))
+    text = str(fragment("page", title=title, css=Html(_css()), script=script, footer=footer, **context))
+    return NOTEBOOK_STYLE.sub("", text)
 
 
 def _css() -> str:

@@ -24,7 +24,7 @@ Tone = Literal["good", "bad", "unsure", "quiet"]
 MARGIN = 0.04  # of the axis, free at both ends
 FARTHEST = 3.0  # times beyond the outermost dot that an interval is drawn; the rest is cut
 LEAST_SPAN = 1.1  # highest over lowest value of an axis
-MOST_TICKS = 7
+MOST_TICKS = 6  # that fit beside each other on paper
 MANTISSAS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
 
 

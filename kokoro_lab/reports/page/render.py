@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kokoro_lab.errors import KokoroLabError
 from kokoro_lab.reports.claims.claims import load_claims
-from kokoro_lab.reports.drawing.document import Page, document
+from kokoro_lab.reports.drawing.document import document
 from kokoro_lab.reports.drawing.fragments import fragment, note
 from kokoro_lab.reports.page.notebook_export import ExportedNotebook, execute, sections
 from kokoro_lab.reports.page.page_files import write_pages
@@ -98,18 +98,18 @@ def page(evidence: Evidence, notebook: ExportedNotebook, *, back: str = "") -> s
     started = evidence.cells["started_at"].min()
     kind = _kind(evidence)
     strong, text = BANNERS[kind]
-    about = fragment("about", run_id=evidence.run_id, when=f"{started:%d %B %Y}", kind=kind, strong=strong, text=text)
-    page = Page(
+    about = fragment(
+        "about", back=back, run_id=evidence.run_id, when=f"{started:%d %B %Y}", kind=kind, strong=strong, text=text
+    )
+    return document(
         notebook.title if back else PRODUCT,
         name=evidence.run_id,
         about=about,
         lead=notebook.lead,
         sections=notebook.sections,
         machine="" if back else machine_name(evidence),
-        back=back,
         footer=_footer(evidence),
     )
-    return document(page)
 
 
 def _kind(evidence: Evidence) -> str:

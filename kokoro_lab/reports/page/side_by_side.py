@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kokoro_lab.reports.drawing.document import Page, document
+from kokoro_lab.reports.drawing.document import document
 from kokoro_lab.reports.drawing.fragments import Html, Sortable, table
 from kokoro_lab.reports.drawing.interval_chart import ChartRow, interval_chart
 from kokoro_lab.reports.findings.statements import CitedRatio
@@ -37,7 +37,7 @@ def side_by_side(changes: Sequence[CellChange], earlier: str, later: str) -> str
         value="Change",
     )
     lead = Html("\n".join((chart.text, _values(changes, earlier, later).text)))
-    return document(Page(f"{later} beside {earlier}", name=later, about=CAUTION, lead=lead))
+    return document(f"{later} beside {earlier}", name=later, about=CAUTION, lead=lead)
 
 
 def change_rows(changes: Sequence[CellChange]) -> list[ChartRow]:

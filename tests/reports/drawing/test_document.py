@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from kokoro_lab.reports.drawing.document import Page, Section, document
+from kokoro_lab.reports.drawing.document import Section, document
 from kokoro_lab.reports.drawing.fragments import Html
 from kokoro_lab.reports.drawing.theme import DARK, LIGHT
 
 
 def test_a_page_has_its_style_script_sections_and_names() -> None:
     parts = [Section("Open", "open", Html("<p>a</p>")), Section("Shut", "shut", Html("<p>b</p>"), folded=True)]
-    text = document(Page("Title <i>", name="run-1", about="about & such", lead=Html("<p>lead</p>"), sections=parts))
+    text = document("Title <i>", name="run-1", about="about & such", lead=Html("<p>lead</p>"), sections=parts)
     assert "<title>Title &lt;i&gt;: run-1</title>" in text and "about &amp; such" in text
     assert '<section id="open"' in text and '<details id="shut"' in text and '<details id="shut" open' not in text
     assert LIGHT["ink"] in text and DARK["ink"] in text and "{{" not in text
@@ -18,10 +18,12 @@ def test_a_page_has_its_style_script_sections_and_names() -> None:
 
 def test_the_style_of_a_notebook_is_left_out() -> None:
     lead = Html('<style class="kl-notebook">.x { color: red }</style><p>kept</p>')
-    text = document(Page("T", name="n", about="", lead=lead))
+    text = document("T", name="n", about="", lead=lead)
     assert "color: red" not in text and "<p>kept</p>" in text and ".kl-chart" in text
 
 
-def test_a_page_of_another_leads_back_to_it() -> None:
-    text = document(Page("T", name="n", about="", lead=Html(""), back="index.html", footer="the end"))
-    assert '<a href="index.html">' in text and "the end" in text
+def test_a_page_without_folded_sections_lists_them_and_may_end_with_a_line() -> None:
+    parts = [Section("One", "one", Html("")), Section("Two", "two", Html(""))]
+    text = document("T", name="n", about="", lead=Html(""), sections=parts, footer="the end")
+    assert '<a href="#two">Two</a>' in text and "the end" in text
+    assert "<nav" not in document("T", name="n", about="", lead=Html(""), sections=parts[:1])

@@ -118,7 +118,9 @@ def test_every_chart_is_described_and_every_player_is_labelled(text: str) -> Non
 
 def test_what_did_not_run_is_said_and_has_no_figure(text: str) -> None:
     assert "CoreML is not part of this onnxruntime." in text
-    assert "coreml" in text and "coreml, 2 threads" not in text
+    assert "coreml" in text
+    row = text[text.index('data-label="Cell" class="kl-first">coreml, 2 threads') :].partition("</tr>")[0]
+    assert row.count(">–<") == 8 and "data-sort" not in row.partition("Status")[2]
 
 
 def test_a_disturbed_block_is_told(text: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from kokoro_lab.cli import run
 from kokoro_lab.errors import InputError, NothingMeasuredError
 from kokoro_lab.reports.page.publish import published_folders
-from kokoro_lab.reports.page.report_index import build_site, published_reports, trends
+from kokoro_lab.reports.page.published_index import build_site, published_reports, trends
 
 HEADER = "text_preset,label,state,model,environment,delivery,arrivals,cell_id,block,counts,total_ms,ttfa_ms,rtf,rss_mb"
 

@@ -12,7 +12,7 @@ from typing import Any
 from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.files.documents import read_json
 from kokoro_lab.files.writing import make_folder, write_text
-from kokoro_lab.reports.drawing.document import Page, document
+from kokoro_lab.reports.drawing.document import document
 from kokoro_lab.reports.drawing.fragments import Html, Sortable, table
 from kokoro_lab.reports.page.publish import MANIFEST, MOST_BYTES, published_blocks, published_folders
 from kokoro_lab.reports.page.published_tables import CELL
@@ -121,7 +121,7 @@ def _page(reports: Sequence[PublishedReport], lines: Sequence[Trend]) -> str:
     parts += [_trend_table(machine, lines) for machine in dict.fromkeys(line.machine for line in lines)]
     count = "1 report" if len(reports) == 1 else f"{len(reports)} reports"
     lead = Html("\n".join(part.text for part in parts))
-    return document(Page("Published reports of Kokoro Lab", name=count, about=count, lead=lead))
+    return document("Published reports of Kokoro Lab", name=count, about=count, lead=lead)
 
 
 def _trend_table(machine: str, lines: Sequence[Trend]) -> Html:
