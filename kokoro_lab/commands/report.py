@@ -11,7 +11,6 @@ from kokoro_lab.files.writing import write_text
 from kokoro_lab.reports.page.publish import CellChange, compare_published, publish
 from kokoro_lab.reports.page.published_index import build_site
 from kokoro_lab.reports.page.render import render
-from kokoro_lab.reports.page.report_index import build_site
 from kokoro_lab.reports.page.report_verification import verify
 from kokoro_lab.reports.page.side_by_side import side_by_side
 from kokoro_lab.reports.rows.evidence import Evidence
