@@ -27,7 +27,8 @@ def main(arguments: list[str]) -> int:
     from kokoro_lab.measure import worker
     from kokoro_lab.measure.records.cell import Cell
 
-    if job and Cell.from_dict(json.loads(Path(job[0]).read_text())["cell"]).id in cells.split(","):
+    parts = json.loads(Path(job[0]).read_text())["cells"] if job else []
+    if any(Cell.from_dict(part["cell"]).id in cells.split(",") for part in parts):
         _slow_down(float(share))
     return worker.main(job)
 

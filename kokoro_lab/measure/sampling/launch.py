@@ -1,4 +1,6 @@
-"""A fresh process per block: start it, sleep until it ends, and turn any outcome into a result (measurement rule 1)."""
+"""A fresh process for one cell or for the cells of a visit (measurement rule 1): start it, sleep until it ends, and
+turn any outcome into results.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from kokoro_lab.measure.peers.environments import inside
 from kokoro_lab.measure.peers.peer_files import is_peer, write_manifest
 from kokoro_lab.measure.records.cell import BlockResult, Cell
 
-__all__ = ["WORKER_COMMAND", "WorkerOutcome", "launch"]
+__all__ = ["WORKER_COMMAND", "VisitPart", "WorkerOutcome", "launch", "launch_visit"]
 
 WORKER_COMMAND = (sys.executable, "-m", "kokoro_lab.measure.worker")
 
@@ -40,11 +42,23 @@ LAST_OUTPUT = 2_000
 
 
 @dataclass(frozen=True)
+class VisitPart:
+    """A cell that a process is to measure."""
+
+    cell: Cell
+    work: Path
+    """An empty folder for its files."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further members of its part of the job."""
+
+
+@dataclass(frozen=True)
 class WorkerOutcome:
-    """What a worker process left when it ended."""
+    """What a worker process left of one cell when it ended."""
 
     result: BlockResult
     wall_s: float
+    """Of the process; of one that several cells shared, the part of this cell."""
     audio: Path | None
     """float32 .npy in the work folder; None without audio."""
 
@@ -57,30 +71,71 @@ def launch(
     extra: Mapping[str, Any] | None = None,
     timeout_s: float = 900.0,
 ) -> WorkerOutcome:
-    """Run one worker on one cell; `work` is an empty folder for its files.
+    """`launch_visit` with a single cell; `work` is an empty folder for its files."""
+    return launch_visit([VisitPart(cell, work, extra or {})], command=command, timeout_s=timeout_s)[0]
 
-    The worker is called with the path of a job file, {"cell", "result", "audio"} and `extra`, and the monotonic clock
-    (ns) at the moment it was started. It leads a session of its own; its standard input is a pipe that we hold open: it
-    exits when the pipe closes, even if we are killed. A KeyboardInterrupt here kills the worker and is raised again.
+
+def launch_visit(
+    parts: Sequence[VisitPart], *, command: Sequence[str] = WORKER_COMMAND, timeout_s: float = 900.0
+) -> list[WorkerOutcome]:
+    """Run one worker on these cells in turn; returns what it left of each, in the same order.
+
+    The worker is called with the path of a job file, {"cells": [{"cell", "result", "audio"} and `extra`, ...]}, and the
+    monotonic clock (ns) at the moment it was started. It answers each cell in a file. If it ends otherwise than by
+    itself, the cells that it had not answered get an error; so does the only cell of a process, answered or not.
+
+    The worker leads a session of its own; its standard input is a pipe that we hold open: it exits when the pipe
+    closes, even if we are killed. A KeyboardInterrupt here kills the worker and is raised again.
+
+    `timeout_s`: seconds for each cell.
     """
-    job_path, result_path, audio_path = work / "job.json", work / "result.json", work / "audio.npy"
-    job = {"cell": cell.as_dict(), "result": str(result_path), "audio": str(audio_path), **(extra or {})}
-    write_text(job_path, json.dumps(job), durable=False)
+    first = parts[0]
+    job_path = first.work / "job.json"
+    write_text(job_path, json.dumps({"cells": [_part(part) for part in parts]}), durable=False)
     environment = {key: value for key, value in os.environ.items() if key not in INHERITED_THREAD_SETTINGS}
-    if cell.environment:
+    if first.cell.environment:
         try:
-            command, variables = _placed(cell, command, work)
+            command, variables = _placed(first.cell, command, first.work)
         except KokoroLabError as error:
-            return WorkerOutcome(BlockResult("unavailable", error.message), 0.0, None)
+            return [WorkerOutcome(BlockResult("unavailable", error.message), 0.0, None) for _ in parts]
         environment.update(variables)
-    ended = _run([*command, str(job_path)], environment, timeout_s)
+    ended = _run([*command, str(job_path)], environment, timeout_s * len(parts))
+    problem = ""
     if ended.timed_out:
-        result = _failed(f"the worker timed out after {timeout_s:g} s", ended.output)
+        problem = f"the worker timed out after {timeout_s * len(parts):g} s"
     elif ended.code != 0:
-        result = _failed(f"the worker {_end(ended.code)}", ended.output)
-    else:
-        result = _read(result_path, ended.output)
-    return WorkerOutcome(result, ended.wall_s, audio_path if audio_path.exists() and result.status != "error" else None)
+        problem = f"the worker {_end(ended.code)}"
+    results = [_answer(part, ended, problem, alone=len(parts) == 1) for part in parts]
+    return [
+        WorkerOutcome(result, wall_s, _audio(part, result))
+        for part, result, wall_s in zip(parts, results, _wall_times(results, ended.wall_s), strict=True)
+    ]
+
+
+def _part(part: VisitPart) -> dict[str, Any]:
+    places = {"result": str(_result_path(part)), "audio": str(part.work / "audio.npy")}
+    return {"cell": part.cell.as_dict(), **places, **part.extra}
+
+
+def _result_path(part: VisitPart) -> Path:
+    return part.work / "result.json"
+
+
+def _audio(part: VisitPart, result: BlockResult) -> Path | None:
+    path = part.work / "audio.npy"
+    return path if path.exists() and result.status != "error" else None
+
+
+def _wall_times(results: Sequence[BlockResult], wall_s: float) -> list[float]:
+    """The seconds of each cell; what the answered cells leave belongs to the others, or to the last of them."""
+    known = [result.visit.wall_s if result.visit else None for result in results]
+    if all(seconds is None for seconds in known):
+        return [wall_s / len(results)] * len(results)
+    rest = max(0.0, wall_s - sum(seconds for seconds in known if seconds is not None))
+    missing = known.count(None)
+    if missing:
+        return [rest / missing if seconds is None else seconds for seconds in known]
+    return [seconds + rest * (at == len(known) - 1) for at, seconds in enumerate(known) if seconds is not None]
 
 
 @dataclass(frozen=True)
@@ -146,6 +201,14 @@ def _placed(cell: Cell, command: Sequence[str], work: Path) -> tuple[list[str], 
     if is_peer(cell):
         variables.update(write_manifest(cell, work))
     return moved, variables
+
+
+def _answer(part: VisitPart, ended: _EndedProcess, problem: str, *, alone: bool) -> BlockResult:
+    """The worker's answer to one cell, or why there is none."""
+    path = _result_path(part)
+    if problem and (alone or not path.exists()):
+        return _failed(problem, ended.output)
+    return _read(path, ended.output)
 
 
 def _read(path: Path, output: str) -> BlockResult:
