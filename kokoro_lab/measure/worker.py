@@ -226,7 +226,7 @@ def _result(cell: Cell, block: BlockMeasurement) -> BlockResult:
         explanations[effective.status],
         repeats=tuple(block.repeats) if ran else (),
         provider=provider,
-        settings_digest=effective_digest(block.engine, cell, block.last),
+        settings_digest=effective_digest(block.engine, cell, block.last, block.earlier),
         model=_model(block.engine),
         foreign_modules=_foreign_modules(),
         **common,

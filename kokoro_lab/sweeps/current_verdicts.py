@@ -77,7 +77,7 @@ def current_verdicts(
         if place not in stale and tuple(details[place].get("cells") or ()) not in jobs
     ]
     known = {_key(row) for row in kept}
-    numbers = {**_attempts_of(stored, details), **(attempts or {})}
+    numbers = _Numbers({**_attempts_of(stored, details), **(attempts or {})}, _looks_of(stored, details, cells))
     run_id = stored[0]["run_id"]
     again = [row for job in sorted(jobs) for row in _judged(run_id, job, cells, samples, numbers)]
     fresh = arrow_rows(TABLES["verdicts"], [row for row in again if _key(row) not in known])
@@ -97,8 +97,17 @@ def judged_again(verdicts: pa.Table, cells: pa.Table, samples: pa.Table) -> list
     details = [json.loads(row["details"]) for row in stored]
     places = [place for place, members in enumerate(details) if "rates" not in members and "work" not in members]
     jobs = {_job(stored[place], details[place], cells) for place in places}
-    numbers = _attempts_of(stored, details)
+    numbers = _Numbers(_attempts_of(stored, details), _looks_of(stored, details, cells))
     return [row for job in sorted(jobs) for row in _judged(stored[0]["run_id"], job, cells, samples, numbers)]
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """What the level of a comparison depends on."""
+
+    attempts: Mapping[Pair, int]
+    looks: Mapping[tuple[str, ...], int]
+    """Cells that were judged together -> how often their run looks at them; once where it is not named."""
 
 
 def _job(row: Mapping[str, Any], details: Mapping[str, Any], cells: pa.Table) -> tuple[str, ...]:
@@ -111,13 +120,14 @@ def _job(row: Mapping[str, Any], details: Mapping[str, Any], cells: pa.Table) ->
 
 
 def _judged(
-    run_id: str, job: Sequence[str], cells: pa.Table, samples: pa.Table, attempts: Mapping[Pair, int]
+    run_id: str, job: tuple[str, ...], cells: pa.Table, samples: pa.Table, numbers: _Numbers
 ) -> list[dict[str, Any]]:
     wanted = set(job)
     frames = [StoreReader.decoded(name, rows) for name, rows in (("cells", cells), ("samples", samples))]
     blocks = blocks_of(*(frame[frame["cell_id"].isin(wanted)] for frame in frames))
     here = {block.cell.id for block in blocks}
-    return verdict_rows(run_id, blocks, basis_of(run_id, here, cells, samples), attempts)
+    basis = basis_of(run_id, here, cells, samples)
+    return verdict_rows(run_id, blocks, basis, numbers.attempts, numbers.looks.get(job, 1))
 
 
 def _attempts_of(rows: Sequence[Mapping[str, Any]], details: Sequence[Mapping[str, Any]]) -> dict[Pair, int]:
@@ -127,6 +137,17 @@ def _attempts_of(rows: Sequence[Mapping[str, Any]], details: Sequence[Mapping[st
         if isinstance(number, int) and number > 0:
             pair = (row["base_cell"], row["candidate_cell"])
             numbers[pair] = max(number, numbers.get(pair, 1))
+    return numbers
+
+
+def _looks_of(
+    rows: Sequence[Mapping[str, Any]], details: Sequence[Mapping[str, Any]], cells: pa.Table
+) -> dict[tuple[str, ...], int]:
+    numbers: dict[tuple[str, ...], int] = {}
+    for row, members in zip(rows, details, strict=True):
+        number = members.get("looks")
+        if isinstance(number, int) and number > 1:
+            numbers[_job(row, members, cells)] = number
     return numbers
 
 

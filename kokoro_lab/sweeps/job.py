@@ -23,7 +23,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from kokoro_lab.errors import KokoroLabError, PlanError
 from kokoro_lab.field_checks import Range, hints
 from kokoro_lab.files.documents import listed, read_json, validated
-from kokoro_lab.measure.records.cell import Cell
+from kokoro_lab.measure.peers.peer_files import is_peer
+from kokoro_lab.measure.records.cell import Cell, Processes
 from kokoro_lab.measure.statistics.verdicts import with_twins
 from kokoro_lab.models.catalog import default_model
 from kokoro_lab.runtime.providers import parse
@@ -45,7 +46,7 @@ __all__ = [
     "own_model",
 ]
 
-OF_THE_JOB = frozenset({"text_preset", "repeats", "warmup_cap", "reference"})
+OF_THE_JOB = frozenset({"text_preset", "repeats", "warmup_cap", "process", "reference"})
 """Fields of a cell that are not factors: a job or a group sets them, or they follow from other fields."""
 
 FASTEST = ("voice", "speed", "lang", "seed", "replica", "text", "model")
@@ -84,7 +85,7 @@ class _JobModel(BaseModel):
 
 
 class SamplingCounts(_JobModel):
-    """Numbers of blocks and calls; a missing value is taken from the level above."""
+    """Numbers of blocks and calls, and of processes; a missing value is taken from the level above."""
 
     blocks: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Fresh processes per cell."""
@@ -92,6 +93,9 @@ class SamplingCounts(_JobModel):
     """Timed calls per block; a cold block has a single call."""
     warmup_cap: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Most warm-up calls of a warm block."""
+    processes: Processes | None = None
+    """own, the default: every block has a fresh process. shared: one process measures, in each round, all cells of one
+    model and number of threads in turn; cold states, loads, sessions and peer engines keep their own."""
 
 
 def _level_type(hint: Any) -> Any:
@@ -183,7 +187,9 @@ class Job(SamplingCounts):
     twins: bool = False
     """Whether the reference cells of the shortest and the longest text are measured twice, as A/A pairs."""
     adaptive: bool = False
-    """Whether the measurement ends early, as soon as every comparison is decided."""
+    """Whether the measurement ends early, as soon as the interval of every comparison is narrow."""
+    looks: tuple[int, ...] = ()
+    """Numbers of rounds after which decided comparisons leave the run; the end is one more look (`sweeps.looks`)."""
     results: Path
     """The results folder, which has the tables and runs."""
 
@@ -218,6 +224,7 @@ class Job(SamplingCounts):
                     continue
                 blocks = group.blocks or self.blocks or DEFAULT_BLOCKS
                 cells_by_id.setdefault(cell.id, PlannedCell(cell, blocks))
+        wrong += self._wrong_looks(max((planned.blocks for planned in cells_by_id.values()), default=0))
         if (blocks := sum(planned.blocks for planned in cells_by_id.values())) > MOST_BLOCKS:
             wrong.append(f"{blocks:,} blocks are more than {MOST_BLOCKS:,}, use fewer blocks or levels")
         cells = [planned.cell for planned in cells_by_id.values()]
@@ -239,10 +246,18 @@ class Job(SamplingCounts):
         ]
         return marked + _twins(marked) if self.twins else marked
 
+    def _wrong_looks(self, blocks: int) -> list[str]:
+        """What is wrong with the looks of a job with at most so many blocks of a cell."""
+        if not self.looks:
+            return []
+        wrong = ["adaptive runs have no looks, remove one of the two"] if self.adaptive else []
+        rising = all(before < after for before, after in itertools.pairwise((0, *self.looks, blocks)))
+        return wrong if rising else [*wrong, f"looks {list(self.looks)} must rise and come before block {blocks}"]
+
     def _cell(self, group: Group, levels: dict[str, Any], text: str) -> Cell:
         preset = levels.pop("text")
         options = parse(levels["provider"], levels.pop("provider_options")).options
-        return Cell(
+        cell = Cell(
             **{
                 **levels,
                 "model": levels["model"] or self.model,
@@ -254,6 +269,8 @@ class Job(SamplingCounts):
                 "warmup_cap": group.warmup_cap or self.warmup_cap or DEFAULT_WARMUP_CAP,
             }
         )
+        shared = (group.processes or self.processes) == "shared" and cell.may_share and not is_peer(cell)
+        return replace(cell, process="shared") if shared else cell
 
 
 def open_job(path: str, *, notebook: str, **defaults: Any) -> Job:

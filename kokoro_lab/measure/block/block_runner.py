@@ -18,11 +18,12 @@ from kokoro_lab.measure.block.renderings import Rendering, distinct_renderings
 from kokoro_lab.measure.block.steady import is_steady, label_outliers
 from kokoro_lab.measure.machine.energy import find_meter
 from kokoro_lab.measure.machine.peak_memory import rss_mb
+from kokoro_lab.measure.peers.adapters.own_engine import PeerEngine
 from kokoro_lab.measure.records.cell import OTHER_TEXT, Cell, LoadReading, Repeat
 
 if TYPE_CHECKING:
     from kokoro_lab.engine.engine import Engine
-    from kokoro_lab.measure.peers.adapters.own_engine import PeerEngine
+    from kokoro_lab.engine.status import Calls
 
 __all__ = ["BlockMeasurement", "Loader", "measure"]
 
@@ -50,6 +51,8 @@ class BlockMeasurement:
     energy_source: str = ""
     load: LoadReading | None = None
     figures: dict[str, float] = field(default_factory=dict)
+    earlier: Calls | None = None
+    """What an engine that is loaded already has counted of other cells; None for a new one."""
 
 
 def measure(
@@ -70,6 +73,8 @@ def measure(
         return _cold_session(cell, load_ms)
     engine, stages = load(cell)
     block = BlockMeasurement(engine, {**load_ms, **stages}, {})
+    if cell.process == "shared" and not isinstance(engine, EmptyEngine | PeerEngine):
+        block.earlier = engine.status().calls
     if cell.state in ("cold", "cold-process"):
         _cold_process(cell, block, spawned_ns)
         block.cold = {"process": "fresh", "session": "new", "shape": "new"}

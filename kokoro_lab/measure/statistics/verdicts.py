@@ -134,7 +134,7 @@ def judge_run(blocks: Iterable[Block], figure: str = "total_ms", *, alpha: float
 
 
 def counterparts(cells: Iterable[Cell]) -> dict[Cell, Cell]:
-    """Each cell -> the cell it is compared with: its group's reference, in the cell's own state and delivery.
+    """Each cell -> the cell it is compared with: its group's reference, in the cell's own state, delivery and process.
 
     Repeats and warm-up cap are not factors: a cold cell may have been planned with other numbers than the warm
     reference. Cells that are themselves the counterpart, or have none, are left out.
@@ -146,7 +146,7 @@ def counterparts(cells: Iterable[Cell]) -> dict[Cell, Cell]:
         reference = references.get(cell.gate_key)
         if reference is None:
             continue
-        wanted = replace(_unscheduled(reference), state=cell.state, delivery=cell.delivery)
+        wanted = replace(_unscheduled(reference), state=cell.state, delivery=cell.delivery, process=cell.process)
         base = next((other for other in known if _unscheduled(other) == wanted), None)
         if base is not None and base != cell:
             bases[cell] = base
