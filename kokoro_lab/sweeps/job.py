@@ -55,6 +55,9 @@ FASTEST = ("voice", "speed", "lang", "seed", "replica", "text", "model")
 FACTORS = tuple(item.name for item in fields(Cell) if item.name not in {*OF_THE_JOB, *FASTEST}) + FASTEST
 """Fields of a cell that a group crosses; cells are planned in this order."""
 
+OWN_MODEL = "*"
+"""In the name of a model, the model of the whole job: "*-int8" is its variant."""
+
 DEFAULT_BLOCKS = 2
 """The fewest with which the noise between blocks is known."""
 DEFAULT_REPEATS = 3
@@ -134,7 +137,8 @@ else:
 class Group(_Levels):
     """A cross product of factor levels: each factor is a field of a cell, with a list of levels or a single level.
 
-    `text` names texts in data/texts/, `engine_settings` other fields of EngineConfig.
+    `text` names texts in data/texts/, `engine_settings` other fields of EngineConfig. In `model`, `*` stands for the
+    model of the whole job.
     """
 
     @field_validator("provider")
@@ -260,7 +264,7 @@ class Job(SamplingCounts):
         cell = Cell(
             **{
                 **levels,
-                "model": levels["model"] or self.model,
+                "model": (levels["model"] or self.model).replace(OWN_MODEL, self.model),
                 "provider_options": tuple(options.items()),
                 "engine_settings": tuple(levels["engine_settings"].items()),
                 "text": text,

@@ -20,7 +20,8 @@ the first look no further.
 
 A plan has at most 2,000 combinations of factor levels (`job.MOST_CELLS`), and a name is given once in each mapping.
 
-A group is a cross product; its fields are those of `job.Group`. Blocks, repeats and warmup_cap apply to everything
+A group is a cross product; its fields are those of `job.Group`. In the name of a model, `*` is the model of the plan:
+`"*-int8"` is its variant. Blocks, repeats and warmup_cap apply to everything
 below them. A notebook without a budget of its own gets an equal share of the rest.
 """
 
