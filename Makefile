@@ -26,7 +26,7 @@ help:
 	@echo "make lab        open notebooks/index.ipynb in JupyterLab                 (seconds)"
 	@echo "make tune       measure the variants; the fastest equivalent variant becomes the default (15 minutes)"
 	@echo "make publish    copy the newest report to results/published/             (1 minute)"
-	@echo "make self-test  check that measurements on this machine can be trusted   (20 minutes)"
+	@echo "make self-test  check that measurements on this machine can be trusted   (25 minutes)"
 	@echo "make reference  compare with upstream PyTorch, in $(REFERENCE)     (5 minutes, 1 GB)"
 	@echo "make unseen     import, optimize, quantize and verify an export with random weights (10 minutes)"
 	@echo "make check      run the kernels under sanitizers, and notebooks and reports in Chromium (10 minutes)"

@@ -77,7 +77,7 @@ _FACTORS = [
     *_required(COUNT, "seed"),
     *_required(TEXT, "state"),
     *_required(INTEGER, "replica"),
-    *_required(TEXT, "process"),
+    *_optional(TEXT, "process"),
     *_required(FLAG, "reference"),
     *_optional(TEXT, "variant", "kernels"),
     *_optional(FLAG, "preoptimized"),
