@@ -25,7 +25,7 @@ from kokoro_lab.measure.statistics.comparison import MARGIN, Comparison
 from kokoro_lab.measure.statistics.noise import NoiseFloor, blocks_needed
 from kokoro_lab.measure.statistics.placebo import Placebo, placebos
 from kokoro_lab.measure.statistics.reruns import attempt_alpha
-from kokoro_lab.measure.statistics.verdicts import CellVerdict, RunVerdicts, counterparts, judge_run
+from kokoro_lab.measure.statistics.verdicts import CellVerdict, RunVerdicts, counterparts, judge_run, noise_labels
 from kokoro_lab.store import Store
 from kokoro_lab.store.blocks import blocks_of
 from kokoro_lab.store.integrity.attempts import Pair, number_attempts
@@ -111,8 +111,9 @@ def _other_rows(judged: RunVerdicts, cells: Sequence[Cell]) -> Iterable[dict[str
     for twin in judged.twins:
         base = counterparts(cells)[twin.cell]
         yield _comparison_row(judged.figure, base, twin.cell, twin.comparison, {"kind": "twin", "sound": twin.sound})
+    labels = noise_labels(cells)
     for text, floor in judged.noise.items():
-        measured = sorted({cell for cell in cells if _noise_label(cell) == text}, key=lambda c: (not c.reference, c.id))
+        measured = sorted({cell for cell in cells if labels[cell] == text}, key=lambda c: (not c.reference, c.id))
         yield _noise_row(judged.figure, measured[0], text, floor)
 
 
@@ -182,8 +183,3 @@ def _placebo_row(placebo: Placebo) -> dict[str, Any]:
         "reason": f"{placebo.factor} at {here} and at {there} has the same effective settings and graph.",
         "details": {"kind": "placebo", "factor": placebo.factor, "levels": [here, there], "digest": placebo.digest},
     }
-
-
-def _noise_label(cell: Cell) -> str:
-    """The name that `judge_run` gives the noise of this cell's text and state."""
-    return (cell.text_preset or cell.text) + ("" if cell.state == "warm" else f", {cell.state}")

@@ -31,6 +31,7 @@ __all__ = [
     "Twin",
     "counterparts",
     "judge_run",
+    "noise_labels",
     "why_invalid",
     "with_twins",
     "worst_gate",
@@ -76,7 +77,8 @@ class RunVerdicts:
     figure: str
     cells: tuple[CellVerdict, ...]
     noise: dict[str, NoiseFloor]
-    """Text -> noise floor and smallest detectable effect; states other than warm are separate ("short, cold")."""
+    """Text -> noise floor and smallest detectable effect; states other than warm are separate ("short, cold"), and so
+    are shared processes where a text has both kinds."""
     twins: tuple[Twin, ...]
 
     def ranked(self, gate: Literal["equivalent", "close"] = "equivalent") -> tuple[CellVerdict, ...]:
@@ -194,14 +196,27 @@ def why_invalid(blocks: Sequence[Block]) -> str:
 
 
 def _noise(values: dict[Cell, list[BlockValue]]) -> dict[str, NoiseFloor]:
-    """Text (and state, when it is not warm) -> noise floor, from the uncontaminated blocks of all its cells."""
+    """Label -> noise floor, from the uncontaminated blocks of all cells with that label."""
     texts: dict[str, dict[str, list[float]]] = {}
+    labels = noise_labels(values)
     for cell, measured in values.items():
         clean = [value.value for value in measured if value.usable]
         if clean:
-            kind = "" if cell.state == "warm" else f", {cell.state}"
-            texts.setdefault(_text(cell) + kind, {})[cell.id] = clean
+            texts.setdefault(labels[cell], {})[cell.id] = clean
     return {text: noise_floor(cells) for text, cells in texts.items()}
+
+
+def noise_labels(cells: Iterable[Cell]) -> dict[Cell, str]:
+    """Cell -> the name of the noise that it shares with others: its text, its state when that is not warm, and where a
+    text has cells of own and of shared processes, which of them it is."""
+    known = list(cells)
+    kinds = {(_text(cell), cell.state, cell.process) for cell in known}
+    labels = {}
+    for cell in known:
+        label = _text(cell) + ("" if cell.state == "warm" else f", {cell.state}")
+        both = cell.process == "shared" and (_text(cell), cell.state, "own") in kinds
+        labels[cell] = label + (", shared process" if both else "")
+    return labels
 
 
 def _text(cell: Cell) -> str:

@@ -156,3 +156,11 @@ def test_cells_of_shared_and_of_own_processes_are_never_compared() -> None:
         replace(own, intra_op_threads=1): own,
     }
     assert counterparts([base, replace(own, intra_op_threads=1)]) == {}
+
+
+def test_own_and_shared_processes_of_one_text_have_noise_floors_of_their_own() -> None:
+    shared = replace(REFERENCE, process="shared")
+    both = judge_run([*blocks(REFERENCE, 1.0, spread=0.002), *blocks(shared, 1.0, spread=0.05)]).noise
+    assert set(both) == {"short", "short, shared process"}
+    assert both["short"].sd < 0.01 < both["short, shared process"].sd
+    assert set(judge_run(blocks(shared, 1.0)).noise) == {"short"}
