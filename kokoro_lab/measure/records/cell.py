@@ -297,6 +297,12 @@ class Block(Record):
     audio_path: str = ""
     """float32 .npy of the last repeat, when it was stored (reference cells, and each cell's first block)."""
 
+    def values(self, figure: str) -> list[float]:
+        """A numeric field of Repeat, for every repeat; none for the memory of a process that several cells shared."""
+        if figure == "rss_mb" and self.cell.process == "shared":
+            return []
+        return [float(getattr(repeat, figure)) for repeat in self.result.repeats]
+
     @property
     def key(self) -> tuple[str, int]:
         """(cell id, block), unique in a run."""

@@ -225,6 +225,14 @@ def test_a_shared_process_makes_another_cell_of_another_kind() -> None:
         assert replace(shared, **{field: level}).visit_key != shared.visit_key
 
 
+def test_the_memory_of_a_shared_process_is_a_value_of_none_of_its_blocks() -> None:
+    repeat = Repeat(0, 10.0, 9.0, 0.5, 0.5, 0.02, 0, 0, 0, 10.0, 0, 0, 50.0, True)
+    for process, memory in (("own", [50.0]), ("shared", [])):
+        of = Cell.from_dict({"model": "tiny", "text": "Hi.", "process": process})
+        block = Block(of, 0, 0, 0, BlockResult("ok", repeats=(repeat,)), QuietReading(False))
+        assert (block.values("rss_mb"), block.values("total_ms")) == (memory, [10.0])
+
+
 @pytest.mark.parametrize(
     "levels",
     [{"state": "cold"}, {"state": "cold-shape"}, {"arrivals": "closed"}, {"text": f"a{REQUEST_SEPARATOR}b"}],
