@@ -20,6 +20,7 @@ from kokoro_lab.benchmarks import simulated_machine
 from kokoro_lab.benchmarks.simulated_machine import BlockNoise, Disturbance
 from kokoro_lab.benchmarks.simulation import (
     KINDS,
+    LOOKED,
     Kind,
     affordable,
     binomial_limit,
@@ -174,12 +175,14 @@ def test_the_whole_table_has_every_kind_at_every_number_of_blocks() -> None:
     assert [(row["kind"], row["cells"], row["blocks"]) for row in rows] == [
         *(("period of 2 blocks", cells, blocks) for cells in (2, 6) for blocks in (6, 12, 24)),
         ("period of 2 blocks", 2, 40),
-        ("period of 2 blocks, look after 9 rounds", 6, 14),
         *(("unequal noise", 2, blocks) for blocks in (6, 12, 24, 40)),
         ("unequal noise", 2, 40),
     ]
-    assert [row["adaptive"] for row in rows] == [False] * 6 + [True] * 2 + [False] * 4 + [True]
+    assert [row["adaptive"] for row in rows] == [False] * 6 + [True] + [False] * 4 + [True]
     assert {f"period of {period} blocks" for period in range(2, 13)} < set(KINDS)
+    last = list(kind_rows(2, ["drift"]))[-1]
+    assert (last["kind"], last["cells"], last["blocks"]) == ("drift, look after 9 rounds", 6, 14)
+    assert set(LOOKED) < set(KINDS)
 
 
 @pytest.fixture

@@ -338,6 +338,6 @@ def test_what_is_undecided_at_the_end_is_named_with_the_time_that_it_takes(
     monkeypatch.setattr("kokoro_lab.measure.sampling.stopping_rule.pooled_sd", lambda cells: (0.02, 2))
     events: list[Progress] = []
     summary = run(job(blocks=3, looks=[2]), events.append)
-    assert summary.ended == "complete" and "undecided: ultra-short, cpu, 1 thread" in summary.sentence
+    assert summary.ended == "complete" and "undecided: ultra-short, cpu, 2 threads" in summary.sentence
     assert "about" in summary.sentence and "min" in summary.sentence
     assert events[-1].kind == "spent"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 
 from kokoro_lab.measure.records.cell import Block, Cell
@@ -67,18 +68,17 @@ class StoppingRule:
         missing = {text: count - rounds for text, count in needed.items() if count is not None and count > rounds}
         if not missing:
             return ""
-        words = ", ".join(
-            f"{more} ({text}, about {self._minutes(text, more):.0f} min)" for text, more in missing.items()
-        )
+        words = ", ".join(f"{more} ({text}, about {self._minutes(text, more)} min)" for text, more in missing.items())
         return f"detecting an effect of {effect:.0%} takes more blocks per cell: {words}"
 
-    def _minutes(self, text: str, blocks: int) -> float:
-        """Minutes of so many blocks of every cell with this text, by the mean time of their blocks so far."""
+    def _minutes(self, text: str, blocks: int) -> int:
+        """Whole minutes of so many blocks of every cell with this text, by the mean time of their blocks so far."""
         walls: dict[str, list[float]] = {}
         for block in self._blocks:
             if _text(block.cell) == text:
                 walls.setdefault(block.cell.id, []).append(block.wall_s)
-        return blocks * sum(sum(seconds) / len(seconds) for seconds in walls.values()) / 60.0
+        round_s = sum(sum(seconds) / len(seconds) for seconds in walls.values())
+        return math.ceil(blocks * round_s / 60.0) or 1
 
 
 def _text(cell: Cell) -> str:
