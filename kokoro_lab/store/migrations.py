@@ -37,7 +37,10 @@ def _unchanged(rows: pa.Table) -> pa.Table:
 
 
 def _own_process(rows: pa.Table) -> pa.Table:
-    """Before cells could share a process, every block had one of its own."""
+    """Before cells could share a process, every block had one of its own. Rows that were migrated before stay as they
+    are."""
+    if "process" in rows.column_names:
+        return rows
     return rows.append_column("process", pa.repeat(pa.scalar("own", pa.string()), rows.num_rows))
 
 
