@@ -3,6 +3,9 @@
 A trial compares two replicas of one cell by the pairs of six rounds. The replicas form a ring, and each is compared
 with its successor: a block then serves two trials, once on each side, which halves the time; with two replicas every
 trial has its own blocks. The same blocks give the block noise, the parameter of the simulations.
+
+With shared processes the replicas are measured in two visits of different sizes, of one model under two names: trials
+then compare two cells of one process, and cells of two processes in which different numbers of cells come before them.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kokoro_lab.files.writing import write_text
@@ -20,6 +23,7 @@ from kokoro_lab.measure.records.cell import Block, Cell
 from kokoro_lab.measure.statistics.comparison import Comparison, Pairing, compare, pair_up
 from kokoro_lab.measure.statistics.noise import pooled_sd
 from kokoro_lab.measure.statistics.same_bytes import values_by_cell
+from kokoro_lab.models.catalog import resolve
 from kokoro_lab.sweeps.cell_job import CellJob, measure_cells
 from kokoro_lab.sweeps.job import PlannedCell
 from kokoro_lab.sweeps.progress import Listener
@@ -91,8 +95,11 @@ def measure_trials(
     replicas: int = REPLICAS,
     budget_s: float = LONGEST_S,
     listener: Listener | None = None,
+    shared: bool = False,
 ) -> AATrials:
     """Measure until there are enough trials or the time limit is reached; results already in `folder` are continued.
+
+    `shared`: measure the replicas in processes that they share.
 
     Contaminated pairs are replaced by further rounds, a trial at a time, up to twice the planned rounds.
     """
@@ -100,19 +107,26 @@ def measure_trials(
     rounds = PAIRS * math.ceil(trials / (replicas if replicas > 2 else 1))
     for planned in range(rounds, 2 * rounds + 1, PAIRS):
         left_s = max(LEAST_BUDGET_S, ends - time.monotonic())
-        measured = judge_trials(measure_cells(_job(folder, model, replicas, planned, left_s), listener))
+        measured = judge_trials(measure_cells(_job(folder, _cells(model, replicas, shared), planned, left_s), listener))
         if len(measured.comparisons) >= trials or time.monotonic() >= ends:
             break
     return measured
 
 
-def _job(folder: Path, model: str, replicas: int, rounds: int, budget_s: float) -> CellJob:
+def _cells(model: str, replicas: int, shared: bool) -> list[Cell]:
     cells = [
         Cell(model, TEXT, repeats=REPEATS, warmup_cap=WARMUP_CAP, replica=replica, reference=replica == 0)
         for replica in range(replicas)
     ]
+    if not shared:
+        return cells
+    names = (model, str(resolve(model).path))
+    return [replace(cell, model=names[2 * cell.replica >= replicas + 1], process="shared") for cell in cells]
+
+
+def _job(folder: Path, cells: Sequence[Cell], rounds: int, budget_s: float) -> CellJob:
     return CellJob(
-        run_id="aa",
+        run_id="aa-shared" if cells[0].process == "shared" else "aa",
         notebook="self_test",
         plan="self-test",
         cells=tuple(PlannedCell(cell, rounds) for cell in cells),

@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> int:
     from kokoro_lab.measure.records.cell import Cell
 
     altered: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-    if job and Cell.from_dict(json.loads(Path(job[0]).read_text())["cell"]).id in cells.split(","):
+    parts = json.loads(Path(job[0]).read_text())["cells"] if job else []
+    if any(Cell.from_dict(part["cell"]).id in cells.split(",") for part in parts):
         altered = _silenced() if alteration == SILENT else _slowed(float(alteration))
     with altered:
         return worker.main(job)

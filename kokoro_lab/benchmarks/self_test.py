@@ -119,7 +119,7 @@ def outcomes(
 
 
 def _blocks(name: str, test: SelfTest) -> float:
-    share = test.trials / 100 * (2 if test.replicas == 2 else 1) if name == "aa" else 1.0
+    share = test.trials / 100 * (2 if test.replicas == 2 else 1) if name in ("aa", "shared-aa") else 1.0
     return all_checks()[name].blocks * share
 
 

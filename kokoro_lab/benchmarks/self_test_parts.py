@@ -137,12 +137,25 @@ class SelfTestCheck:
 
 
 def _aa(setup: CheckSetup) -> CheckOutcome:
+    return _aa_pairs(setup, shared=False)
+
+
+def _shared_aa(setup: CheckSetup) -> CheckOutcome:
+    return _aa_pairs(setup, shared=True)
+
+
+def _aa_pairs(setup: CheckSetup, *, shared: bool) -> CheckOutcome:
     def hear(event: Progress) -> None:
         if event.kind == "finished":
             setup.tell(event.done, event.total)
 
     trials = measure_trials(
-        setup.folder, trials=setup.trials, replicas=setup.replicas, budget_s=setup.budget_s, listener=hear
+        setup.folder,
+        trials=setup.trials,
+        replicas=setup.replicas,
+        budget_s=setup.budget_s,
+        listener=hear,
+        shared=shared,
     )
     count = len(trials.comparisons)
     words = (
@@ -150,7 +163,7 @@ def _aa(setup: CheckSetup) -> CheckOutcome:
         f"({trials.degrees} degrees of freedom), {trials.block_s:.2f} s per block, {trials.left_out} rounds left out."
     )
     details = {"wrong": trials.wrong, "pairs": count, "block_sd": trials.block_sd, "block_s": trials.block_s}
-    if setup.noise_out is not None and trials.degrees:
+    if setup.noise_out is not None and trials.degrees and not shared:
         write_noise(setup.noise_out, trials, "tiny")
     verdict: Verdict = "shown" if trials.wrong <= WRONG_SHARE * count else "failed"
     return CheckOutcome(verdict if count >= setup.trials else "undecided", words, trials.blocks, details=details)
@@ -345,4 +358,5 @@ CHECKS: Mapping[str, SelfTestCheck] = {
         "three runs of one plan agree on differences of more than twice the noise floor", 72, _ranking
     ),
     "aa": SelfTestCheck("at most 10 of 100 A/A pairs are called faster or slower", 600, _aa),
+    "shared-aa": SelfTestCheck("so are at most 10 of 100 whose blocks share processes", 240, _shared_aa),
 }

@@ -8,7 +8,7 @@ is what the order of `rounds` must achieve. Trials are simulated side by side, a
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from kokoro_lab.measure.records.cell import Cell
 from kokoro_lab.measure.sampling.rounds import rounds
 
-__all__ = ["CALM", "BlockNoise", "Disturbance", "measured_logs", "orders"]
+__all__ = ["CALM", "BlockNoise", "Disturbance", "SharedProcess", "measured_logs", "orders"]
 
 Array = npt.NDArray[np.float64]
 
@@ -82,6 +82,18 @@ class Disturbance:
 CALM = Disturbance(drift_sd=0.0)
 
 
+@dataclass(frozen=True)
+class SharedProcess:
+    """What the cells of one process have in common, as shares (0.02: 2 %)."""
+
+    group: tuple[int, ...]
+    """For each cell the number of the process that it shares; cells of different numbers are in different processes."""
+    spread: float = 0.03
+    """Spread of a factor of the process, which all its cells have."""
+    carry: float = 0.3
+    """Share of a block's own deviation that the next block of the process inherits."""
+
+
 class _Speeds:
     """The speed of the machine in each trial: the logarithm of its slowness, as a function of time."""
 
@@ -116,10 +128,15 @@ class _Speeds:
 
 
 @functools.lru_cache(maxsize=8)
-def orders(cells: int, blocks: int, trials: int) -> npt.NDArray[np.int64]:
+def orders(cells: int, blocks: int, trials: int, processes: tuple[int, ...] = ()) -> npt.NDArray[np.int64]:
     """The order of `trials` runs with different seeds: numbers of cells, int64[trials, rounds, cells]; 0 is the
-    reference."""
+    reference. `processes`: of `SharedProcess.group`; without it every cell has a process of its own."""
     group = [Cell("tiny", "simulated", provider=f"p{number}", reference=number == 0) for number in range(cells)]
+    if processes:
+        group = [
+            replace(cell, provider=f"p{process}", replica=number, process="shared")
+            for number, (cell, process) in enumerate(zip(group, processes, strict=True))
+        ]
     numbers = {cell.id: number for number, cell in enumerate(group)}
     plans = [[numbers[slot.cell.id] for slot in rounds(group, blocks, seed)] for seed in range(trials)]
     return np.array(plans, dtype=np.int64).reshape(trials, blocks, cells)
@@ -132,16 +149,19 @@ def measured_logs(
     disturbance: Disturbance = CALM,
     *,
     candidate: BlockNoise | None = None,
+    shared: SharedProcess | None = None,
 ) -> Array:
     """Logarithms of the block values of cells of the same speed, float64[trials, rounds, cells].
 
     `candidate`: the noise of cell 1, if it is another; its values are moved so that the median ratio of its pairs with
-    any other cell is 1 without a disturbance.
+    any other cell is 1 without a disturbance. `shared`: the processes that cells share, as in their order.
     """
     trials, blocks, cells = order.shape
     own = noise.draw(rng, trials, blocks, cells)
     if candidate is not None:
         own[:, :, 1] = candidate.draw(rng, trials, blocks) - _offset(noise, candidate)
+    if shared is not None:
+        own = _visited(rng, own, order, shared)
     speeds = _Speeds(rng, disturbance, trials, blocks * cells)
     clock, rows = np.zeros(trials), np.arange(trials)
     for number in range(blocks):
@@ -152,6 +172,19 @@ def measured_logs(
             own[rows, number, cell] += slowness
             clock += length * np.exp(slowness)
     return own
+
+
+def _visited(rng: np.random.Generator, own: Array, order: npt.NDArray[np.int64], shared: SharedProcess) -> Array:
+    """The deviations of blocks with the factor of their process, and with what they inherit from the block before."""
+    trials, blocks, _ = order.shape
+    group = np.array(shared.group, dtype=np.int64)
+    common = rng.normal(0.0, shared.spread, (trials, blocks, int(group.max()) + 1))
+    after = own + common[:, :, group]
+    in_turn = np.take_along_axis(own, order, axis=2)
+    neighbors = group[order][:, :, 1:] == group[order][:, :, :-1]
+    inherited = np.zeros_like(own)
+    np.put_along_axis(inherited, order[:, :, 1:], shared.carry * in_turn[:, :, :-1] * neighbors, axis=2)
+    return np.asarray(after + inherited, dtype=np.float64)
 
 
 @functools.lru_cache(maxsize=64)

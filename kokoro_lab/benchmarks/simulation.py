@@ -19,16 +19,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from kokoro_lab.benchmarks.simulated_machine import CALM, BlockNoise, Disturbance, measured_logs, orders
+from kokoro_lab.benchmarks.simulated_machine import (
+    CALM,
+    BlockNoise,
+    Disturbance,
+    SharedProcess,
+    measured_logs,
+    orders,
+)
 from kokoro_lab.field_checks import Range, as_record
 from kokoro_lab.files.documents import read_json
 from kokoro_lab.measure.sampling.sampler import LOOK_EVERY
-from kokoro_lab.measure.statistics.comparison import MARGIN, Pair, Pairing, compare, narrow_enough
+from kokoro_lab.measure.statistics.comparison import MARGIN, Pair, Pairing, compare, compare_all, narrow_enough
+from kokoro_lab.measure.statistics.intervals import ALPHA
 
 __all__ = [
     "EFFECT",
     "KINDS",
+    "LOOKED",
     "POWER",
     "ErrorRates",
     "Kind",
@@ -37,8 +47,11 @@ __all__ = [
     "decided",
     "error_rates",
     "error_table",
+    "families",
     "kind_row",
     "kind_rows",
+    "look_row",
+    "looked_at",
     "pairings",
     "read_noise",
     "until_narrow",
@@ -53,6 +66,10 @@ POWER = 0.80
 
 PLAN_S = 300.0
 FEWEST = 6  # pairs with which a verdict is possible
+LOOKS = 2
+FIRST_LOOK, LAST_LOOK = 9, 14  # rounds, as in the plan `quick`
+LOOKED_CELLS = 6
+LOOKED = ("heavy tails", "drift", "period of 5 blocks", "two shared processes")  # kinds of runs with a look
 ADAPTIVE_BLOCKS = 40  # most of a run that ends by the stopping rule
 NOISES = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08)
 
@@ -82,6 +99,8 @@ class Kind:
     """The noise of the candidate, where it is not that of the other cells."""
     blocks: tuple[int, ...] = (6, 12, 24)
     cells: tuple[int, ...] = (2, 6)
+    processes: int = 0
+    """Number of processes that the cells share, in turn; 0: every block has its own."""
 
 
 def pairings(
@@ -91,14 +110,29 @@ def pairings(
 
     `kind`: the noise alone stands for a machine without disturbances.
     """
-    rng = np.random.default_rng(seed)
     kind = Kind(kind) if isinstance(kind, BlockNoise) else kind
-    order = orders(cells, pairs, trials)
-    values = np.exp(measured_logs(rng, order, kind.noise, kind.disturbance, candidate=kind.candidate))
-    for trial in values[:, :, :2].tolist():
-        yield Pairing(
-            tuple(Pair("simulated", number, base, other * ratio) for number, (base, other) in enumerate(trial))
-        )
+    for trial in _values(seed, kind, pairs, trials, cells)[:, :, :2]:
+        yield _pairing(trial[:, 0], trial[:, 1] * ratio)
+
+
+def families(seed: int, kind: Kind, rounds: int, trials: int, *, cells: int) -> Iterator[dict[str, Pairing]]:
+    """Simulate `trials` runs of `rounds` rounds; in each, every other cell with the reference."""
+    for trial in _values(seed, kind, rounds, trials, cells):
+        yield {str(cell): _pairing(trial[:, 0], trial[:, cell]) for cell in range(1, cells)}
+
+
+def _values(seed: int, kind: Kind, rounds: int, trials: int, cells: int) -> npt.NDArray[np.float64]:
+    """The values of all blocks, float64[trials, rounds, cells]."""
+    rng = np.random.default_rng(seed)
+    processes = tuple(cell % kind.processes for cell in range(cells)) if kind.processes else ()
+    order = orders(cells, rounds, trials, processes)
+    shared = SharedProcess(processes) if processes else None
+    return np.exp(measured_logs(rng, order, kind.noise, kind.disturbance, candidate=kind.candidate, shared=shared))
+
+
+def _pairing(base: npt.NDArray[np.float64], candidate: npt.NDArray[np.float64]) -> Pairing:
+    sides = zip(base.tolist(), candidate.tolist(), strict=True)
+    return Pairing(tuple(Pair("simulated", number, *values) for number, values in enumerate(sides)))
 
 
 def decided(trial: Pairing) -> bool:
@@ -118,6 +152,37 @@ def until_narrow(trial: Pairing) -> Pairing:
         if narrow_enough({"": so_far}):
             return so_far
     return trial
+
+
+def looked_at(family: Mapping[str, Pairing], look: int) -> dict[str, Pairing]:
+    """The pairs of a run that looks at its comparisons after `look` rounds and at its end: those that are decided at
+    the look have no later pairs."""
+    so_far = {name: Pairing(pairing.pairs[:look]) for name, pairing in family.items()}
+    seen = compare_all(so_far, alpha=ALPHA / LOOKS)
+    return {name: so_far[name] if seen[name].verdict != "inconclusive" else pairing for name, pairing in family.items()}
+
+
+def look_row(name: str, trials: int, *, cells: int, blocks: int, look: int) -> dict[str, Any]:
+    """Runs of one kind without an effect, in which decided comparisons leave at a look; a run is wrong when any of its
+    comparisons is called faster or slower."""
+    runs = families(1, KINDS[name], blocks, trials, cells=cells)
+    effects = 0
+    for family in runs:
+        judged = compare_all(looked_at(family, look), alpha=ALPHA / LOOKS)
+        effects += any(item.verdict in ("faster", "slower") for item in judged.values())
+    limit = binomial_limit(trials, confidence=MANY)
+    return {
+        "kind": f"{name}, look after {look} rounds",
+        "cells": cells,
+        "blocks": blocks,
+        "adaptive": True,
+        "trials": trials,
+        "false_effects": effects,
+        "false_equivalences": None,
+        "share": effects / trials,
+        "limit": limit,
+        "honest": effects <= limit,
+    }
 
 
 def wrong(trials: Iterable[Pairing], is_wrong: Callable[[Pairing], bool]) -> int:
@@ -215,6 +280,7 @@ def error_table(
     return rows
 
 
+SHARED_NOISE = BlockNoise(0.02, repeat_sd=0.01)
 QUIET = BlockNoise(0.01, repeat_sd=0.005, hit_share=0.0)
 UNEQUAL = (6, 12, 24, 40)
 
@@ -231,6 +297,12 @@ KINDS: Mapping[str, Kind] = {
     "one-sided noise and a period of 5 blocks": Kind(
         QUIET, Disturbance(0.0, period=5), dataclasses.replace(QUIET, one_sided=0.03), UNEQUAL, (2,)
     ),
+    "one shared process": Kind(SHARED_NOISE, Disturbance(), processes=1),
+    "two shared processes": Kind(SHARED_NOISE, Disturbance(), cells=(2, 5, 6), processes=2),
+    "two shared processes and a period of 5 blocks": Kind(
+        QUIET, Disturbance(0.0, period=5), cells=(2, 5, 6), processes=2
+    ),
+    "two shared processes and unequal noise": Kind(QUIET, CALM, BlockNoise(0.14), (6, 12, 24), (5,), processes=2),
 }
 """Kinds of disturbance and of noise under which no verdict may be wrong more often than in 5 % of trials."""
 
@@ -264,7 +336,8 @@ def kind_row(name: str, trials: int, *, cells: int, blocks: int, adaptive: bool 
 
 
 def kind_rows(trials: int, names: Iterable[str] = KINDS) -> Iterator[dict[str, Any]]:
-    """A row for each kind, number of cells and number of blocks, and for adaptive runs of at most 40 blocks.
+    """A row for each kind, number of cells and number of blocks, and for adaptive runs of at most 40 blocks; for some
+    kinds a row of runs whose decided comparisons leave at a look.
 
     `limit`: the lower 99.9 % bound of the true share of wrong verdicts is not above 5 %: 130 of 2,000.
     """
@@ -274,3 +347,5 @@ def kind_rows(trials: int, names: Iterable[str] = KINDS) -> Iterator[dict[str, A
             for blocks in kind.blocks:
                 yield kind_row(name, trials, cells=cells, blocks=blocks)
         yield kind_row(name, trials, cells=2, blocks=ADAPTIVE_BLOCKS, adaptive=True)
+        if name in LOOKED:
+            yield look_row(name, trials, cells=LOOKED_CELLS, blocks=LAST_LOOK, look=FIRST_LOOK)

@@ -1,9 +1,10 @@
-"""The measured process: `python -m kokoro_lab.measure.worker JOB.json SPAWNED_NS`, one cell, one block.
+"""The measured process: `python -m kokoro_lab.measure.worker JOB.json SPAWNED_NS`, one block of each of its cells.
 
-JOB holds {"cell", "result", "audio", "cold"}. The result (BlockResult as JSON) is written atomically; the audio
-is that of the last repeat, float32 .npy, and beside it that of repeats with other samples. A cell that fails gives a
-result with an error status; there is no result only when the process itself dies. Nothing heavy may be imported here
-that the engine itself does not need.
+JOB holds {"cells": [{"cell", "result", "audio", "cold"}, ...]}: one cell with a process of its own, or the cells of a
+visit, measured in turn. Each result (BlockResult as JSON) is written atomically; the audio is that of the last repeat,
+float32 .npy, and beside it that of repeats with other samples. A cell that fails gives a result with an error status;
+there is no result only when the process itself dies. Nothing heavy may be imported here that the engine itself does not
+need.
 """
 
 from __future__ import annotations
@@ -26,12 +27,19 @@ from typing import TYPE_CHECKING, Any  # noqa: E402
 from kokoro_lab._version import __version__  # noqa: E402
 from kokoro_lab.errors import KokoroLabError, ProviderError, StoreError  # noqa: E402
 from kokoro_lab.files.writing import write_text, written_whole  # noqa: E402
-from kokoro_lab.measure.records.cell import BlockResult, Cell, ModelReading, ProviderReading  # noqa: E402
+from kokoro_lab.measure.records.cell import (  # noqa: E402
+    BlockResult,
+    Cell,
+    ModelReading,
+    ProviderReading,
+    VisitReading,
+)
 from kokoro_lab.process.exits import end_process  # noqa: E402
 
 if TYPE_CHECKING:
     from kokoro_lab.engine.engine import Engine
     from kokoro_lab.measure.block.block_runner import BlockMeasurement
+    from kokoro_lab.measure.block.kept_engine import KeptEngine
     from kokoro_lab.measure.peers.adapters.own_engine import PeerEngine
     from kokoro_lab.measure.records.identity import BlockIdentity
 
@@ -56,47 +64,106 @@ PLAIN = "plain"
 
 
 def main(arguments: list[str]) -> int:
-    """Measure the job's cell and write its result; returns 0, or 2 for wrong usage."""
+    """Measure the job's cells and write their results; returns 0, or 2 for wrong usage."""
     if len(arguments) != 2:
         print("usage: python -m kokoro_lab.measure.worker JOB.json SPAWNED_NS", file=sys.stderr)
         return 2
     _end_with_parent()
-    job = json.loads(Path(arguments[0]).read_text())
-    result = _measured(job, int(arguments[1]))
-    try:
-        write_text(Path(job["result"]), json.dumps(result.as_dict()), durable=False)
-    except StoreError as error:
-        print(error.message, file=sys.stderr)
-        return error.exit_code
+    parts = json.loads(Path(arguments[0]).read_text())["cells"]
+    process = _MeasuredProcess(int(arguments[1]), len(parts))
+    for part in parts:
+        result = process.measured(part)
+        try:
+            write_text(Path(part["result"]), json.dumps(result.as_dict()), durable=False)
+        except StoreError as error:
+            print(error.message, file=sys.stderr)
+            return error.exit_code
     return 0
 
 
-def _measured(job: dict[str, Any], spawned_ns: int) -> BlockResult:
-    try:
-        from kokoro_lab.measure.peers.adapters import ADAPTERS
+class _MeasuredProcess:
+    """This process: when it was started, how many of its cells are measured, and the engine that they share."""
 
-        cell = Cell.from_dict(job["cell"])
-        if cell.environment not in ADAPTERS:  # the start of a peer engine must not include importing ours
-            import kokoro_lab.engine.engine  # noqa: F401
+    def __init__(self, spawned_ns: int, cells: int) -> None:
+        self._spawned_ns = spawned_ns
+        self._ended_ns = spawned_ns
+        self._left = cells
+        self._place = -1
+        self._kept: KeptEngine | None = None
+
+    def measured(self, part: dict[str, Any]) -> BlockResult:
+        """The result of the next cell, whatever happens to it."""
+        self._place += 1
+        self._left -= 1
+        try:
+            cell = Cell.from_dict(part["cell"])
+            return self._visited(cell, part) if cell.process == "shared" else self._alone(cell, part)
+        except Exception as error:
+            return _failure(error)
+
+    def _alone(self, cell: Cell, part: dict[str, Any]) -> BlockResult:
+        _import_engine(cell)
         from kokoro_lab.measure.block.block_runner import measure
 
-        ready_ns = time.monotonic_ns()
-        load_ms = {"spawn": (STARTED_NS - spawned_ns) / 1e6, "import": (ready_ns - STARTED_NS) / 1e6}
-        block = measure(cell, spawned_ns=spawned_ns, load_ms=load_ms, made_cold=job.get("cold"))
-        started_s = time.time() - (time.monotonic_ns() - spawned_ns) / 1e9
-        result = replace(_result(cell, block), identity=_identity(cell, block, started_s))
-        if block.last is not None and result.repeats:
-            _write_audio(Path(job["audio"]), block)
+        load_ms = self._started_ms()
+        block = measure(cell, spawned_ns=self._spawned_ns, load_ms=load_ms, made_cold=part.get("cold"))
+        result = self._reported(cell, part, block)
         block.engine.close()  # a background warm-up that is still running the model would abort the process
         return result
-    except ProviderError as error:
+
+    def _visited(self, cell: Cell, part: dict[str, Any]) -> BlockResult:
+        """The result of a cell of a shared process, with its part of the process's time."""
+        from kokoro_lab.measure.machine.interference import own_reading, snapshot
+
+        before = snapshot()
+        after = None
+        try:
+            _import_engine(cell)
+            from kokoro_lab.measure.block.block_runner import measure
+            from kokoro_lab.measure.block.kept_engine import KeptEngine
+
+            self._kept = self._kept or KeptEngine()
+            load_ms = self._started_ms() if self._place == 0 else {}
+            block = measure(cell, spawned_ns=self._spawned_ns, load_ms=load_ms, load=self._kept.load)
+            after = snapshot()
+            result = self._reported(cell, part, block)
+            if not self._left:
+                self._kept.close()
+        except Exception as error:
+            result = _failure(error)
+            if self._kept is not None:
+                self._kept.close()
+        began_ns, self._ended_ns = self._ended_ns, time.monotonic_ns()
+        quiet = own_reading(before, after or snapshot())
+        return replace(result, visit=VisitReading(self._place, (self._ended_ns - began_ns) / 1e9, quiet))
+
+    def _started_ms(self) -> dict[str, float]:
+        ready_ns = time.monotonic_ns()
+        return {"spawn": (STARTED_NS - self._spawned_ns) / 1e6, "import": (ready_ns - STARTED_NS) / 1e6}
+
+    def _reported(self, cell: Cell, part: dict[str, Any], block: BlockMeasurement) -> BlockResult:
+        started_s = time.time() - (time.monotonic_ns() - self._spawned_ns) / 1e9
+        result = replace(_result(cell, block), identity=_identity(cell, block, started_s))
+        if block.last is not None and result.repeats:
+            _write_audio(Path(part["audio"]), block)
+        return result
+
+
+def _import_engine(cell: Cell) -> None:
+    from kokoro_lab.measure.peers.adapters import ADAPTERS
+
+    if cell.environment not in ADAPTERS:  # the start of a peer engine must not include importing ours
+        import kokoro_lab.engine.engine  # noqa: F401
+
+
+def _failure(error: Exception) -> BlockResult:
+    if isinstance(error, ProviderError):
         return BlockResult("unavailable", error.message, versions=_versions())
-    except KokoroLabError as error:
+    if isinstance(error, KokoroLabError):
         return BlockResult("error", error.message, versions=_versions())
-    except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        return BlockResult("error", f"{type(error).__name__}: {error} ({where})", versions=_versions())
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    return BlockResult("error", f"{type(error).__name__}: {error} ({where})", versions=_versions())
 
 
 def _write_audio(path: Path, block: BlockMeasurement) -> None:
@@ -117,14 +184,15 @@ def _result(cell: Cell, block: BlockMeasurement) -> BlockResult:
     from kokoro_lab.measure.machine.peak_memory import peak_rss_mb
     from kokoro_lab.measure.peers.adapters.own_engine import PeerEngine
 
-    peak = peak_rss_mb()
+    steady = statistics.median(repeat.rss_mb for repeat in block.repeats) if block.repeats else None
+    alone = cell.process == "own"  # otherwise the memory is that of several cells
     common: dict[str, Any] = {
         "warmup_ms": tuple(block.warmup_ms),
         "became_steady": block.became_steady,
         "load_ms": block.load_ms,
         "cold": block.cold,
-        "rss_peak_mb": peak,
-        "rss_steady_mb": statistics.median(repeat.rss_mb for repeat in block.repeats) if block.repeats else None,
+        "rss_peak_mb": peak_rss_mb() if alone else None,
+        "rss_steady_mb": steady if alone else None,
         "durations": block.last.durations if block.last else None,
         "deliveries": tuple(
             (item.at_s, item.duration_s, item.audible_s) for item in (block.last.deliveries if block.last else ())
@@ -158,7 +226,7 @@ def _result(cell: Cell, block: BlockMeasurement) -> BlockResult:
         explanations[effective.status],
         repeats=tuple(block.repeats) if ran else (),
         provider=provider,
-        settings_digest=effective_digest(block.engine, cell, block.last),
+        settings_digest=effective_digest(block.engine, cell, block.last, block.earlier),
         model=_model(block.engine),
         foreign_modules=_foreign_modules(),
         **common,

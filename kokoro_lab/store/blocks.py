@@ -97,6 +97,7 @@ def _block(row: Mapping[str, Any], repeats: tuple[Repeat, ...]) -> Block:
         started_at=row["started_at"].isoformat(),
         wall_s=float(row["wall_s"]),
         audio_path=row["audio_path"],
+        place=None if pd.isna(row["place"]) else int(row["place"]),
     )
 
 

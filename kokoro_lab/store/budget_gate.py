@@ -36,6 +36,10 @@ PLAIN = ("environment", "engine_settings", "arrivals")
 TINY = "figures of the tiny model are not representative"
 
 
+OF_THE_PROCESS = frozenset({"memory", "rss_mb"})
+"""Measures of a process as a whole: one that several cells shared gives none."""
+
+
 @dataclass(frozen=True)
 class BudgetResult:
     """A budget and its result."""
@@ -120,7 +124,10 @@ def _checked(
     matching = [
         block
         for block in completed
-        if budget.matches(block.cell) and _is_plain(block.cell, budget) and (tiny or _architecture(block) == "full")
+        if budget.matches(block.cell)
+        and _is_plain(block.cell, budget)
+        and (tiny or _architecture(block) == "full")
+        and (block.cell.process == "own" or budget.measure not in OF_THE_PROCESS)
     ]
     usable: dict[Cell, list[Block]] = {}
     for block in matching:

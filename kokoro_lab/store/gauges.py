@@ -49,7 +49,9 @@ class Gauge:
 
 def figure_gauge(blocks: Sequence[Block], figure: str, statistic: str, limit: float | None) -> Gauge:
     """The median of a figure with its interval over blocks, and its p95 with its bound or `too few samples`."""
-    values = [[float(getattr(repeat, figure)) for repeat in block.result.repeats] for block in blocks]
+    values = [block.values(figure) for block in blocks]
+    if not all(values):
+        return Gauge(None, None, None, 0, 0, reason="its process measured other cells too, so its memory is not known")
     middle, tail = block_interval(values), percentile(values, 0.95)
     low, high = middle.bounds
     reading = Gauge(

@@ -36,10 +36,19 @@ def _unchanged(rows: pa.Table) -> pa.Table:
     return rows
 
 
+def _own_process(rows: pa.Table) -> pa.Table:
+    """Before cells could share a process, every block had one of its own. Rows that were migrated before stay as they
+    are."""
+    if "process" in rows.column_names:
+        return rows
+    return rows.append_column("process", pa.repeat(pa.scalar("own", pa.string()), rows.num_rows))
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "which variant ran, on which kernels, from which file", frozenset({"samples", "cells"}), _unchanged),
     Migration(3, "where an imported block comes from", frozenset({"cells"}), _unchanged),
     Migration(4, "what was measured, by its bytes; what seals a block", frozenset({"samples", "cells"}), _unchanged),
+    Migration(5, "whether a block shared its process", frozenset({"samples", "cells"}), _own_process),
 )
 """Steps from version 1, the first schema; the first step is number 2."""
 

@@ -34,7 +34,7 @@ IN_COLUMNS = frozenset(
         ),
         *("provider", "settings_digest", "model", "durations", "versions", "foreign_modules", "energy_j"),
         "energy_source",
-        "identity",
+        *("identity", "visit"),
     }
 )
 """Fields of a result that have columns, or rows, of their own; all other fields go into `details`."""
@@ -149,6 +149,7 @@ def _shared(record: RunRecord, block: Block) -> dict[str, Any]:
         "round": block.round,
         "attempt": block.attempt,
         "replaces": block.replaces,
+        "place": block.place,
         "started_at": _moment(block.started_at),
         "plan": record.plan,
         "notebook": record.notebook,
@@ -182,6 +183,7 @@ def _shared(record: RunRecord, block: Block) -> dict[str, Any]:
         "seed": cell.seed,
         "state": cell.state,
         "replica": cell.replica,
+        "process": cell.process,
         "reference": cell.reference,
         "status": result.status,
         "effective_provider": result.provider.effective if result.provider else "",

@@ -21,6 +21,9 @@ from kokoro_lab.store.cell_selectors import SCHEDULE, Selector, cell_words
 
 __all__ = ["FIGURES", "ComparisonLine", "ComparisonReport", "Outcome", "compare_within", "model_notes"]
 
+NEVER_COMPARED = frozenset({"process"})
+"""Factors in which two compared cells agree, whatever a selector names."""
+
 FIGURES = tuple(
     item.name
     for item in dataclasses.fields(Repeat)
@@ -190,7 +193,7 @@ def _key(cell: Cell, varied: frozenset[str]) -> dict[str, Any]:
     """The fields that two cells must have in common; the text is a stratum and matched separately."""
     key: dict[str, Any] = {}
     for item in dataclasses.fields(Cell):
-        if item.name in (*SCHEDULE, "text", "text_preset") or item.name in varied:
+        if item.name in (*SCHEDULE, "text", "text_preset") or item.name in varied - NEVER_COMPARED:
             continue
         value = getattr(cell, item.name)
         if item.name in ("provider_options", "engine_settings"):

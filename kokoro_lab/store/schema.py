@@ -22,7 +22,7 @@ import pyarrow as pa
 
 __all__ = ["SCHEMA_VERSION", "STAGES", "TABLES", "TableSchema"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The version that this package writes; a new version needs a migration of the same number."""
 
 STAGES = ("normalise_ms", "phonemise_ms", "tokenise_ms", "infer_ms", "post_process_ms", "other_ms")
@@ -58,7 +58,7 @@ _BLOCK = [
     *_required(INTEGER, "schema_version"),
     *_required(TEXT, "run_id", "cell_id"),
     *_required(INTEGER, "block", "order", "round", "attempt"),
-    *_optional(INTEGER, "replaces"),
+    *_optional(INTEGER, "replaces", "place"),
     *_required(MOMENT, "started_at"),
     *_required(TEXT, "plan", "notebook", "machine_id", "software_id"),
     *_optional(TEXT, "git_commit"),
@@ -78,6 +78,7 @@ _FACTORS = [
     *_required(COUNT, "seed"),
     *_required(TEXT, "state"),
     *_required(INTEGER, "replica"),
+    *_optional(TEXT, "process"),
     *_required(FLAG, "reference"),
     *_optional(TEXT, "variant", "kernels"),
     *_optional(FLAG, "preoptimized"),

@@ -25,7 +25,7 @@ from kokoro_lab.measure.statistics.comparison import MARGIN, Comparison
 from kokoro_lab.measure.statistics.noise import NoiseFloor, blocks_needed
 from kokoro_lab.measure.statistics.placebo import Placebo, placebos
 from kokoro_lab.measure.statistics.reruns import attempt_alpha
-from kokoro_lab.measure.statistics.verdicts import CellVerdict, RunVerdicts, counterparts, judge_run
+from kokoro_lab.measure.statistics.verdicts import CellVerdict, RunVerdicts, counterparts, judge_run, noise_labels
 from kokoro_lab.store import Store
 from kokoro_lab.store.blocks import blocks_of
 from kokoro_lab.store.integrity.attempts import Pair, number_attempts
@@ -43,8 +43,11 @@ SETTINGS = "settings"
 """The metric of a setting without effect: the effective settings, not a time."""
 
 
-def conclude(store: Store, run_id: str, cells: Iterable[str]) -> int:
-    """Judge the stored blocks of these cells of a run and store the verdicts; returns the number of rows written."""
+def conclude(store: Store, run_id: str, cells: Iterable[str], looks: int = 1) -> int:
+    """Judge the stored blocks of these cells of a run and store the verdicts; returns the number of rows written.
+
+    looks: how often the run looks at its comparisons, as in `verdict_rows`.
+    """
     wanted = set(cells)
     rows, samples = (store.rows(name, run_id=run_id) for name in ("cells", "samples"))
     blocks = blocks_of(store.decoded("cells", rows), store.decoded("samples", samples))
@@ -53,7 +56,8 @@ def conclude(store: Store, run_id: str, cells: Iterable[str]) -> int:
         return 0
     basis = basis_of(run_id, {block.cell.id for block in blocks}, rows, samples)
     pairs = [(base.id, cell.id) for cell, base in counterparts(block.cell for block in blocks).items()]
-    return store.store_verdicts(run_id, verdict_rows(run_id, blocks, basis, number_attempts(store, run_id, pairs)))
+    attempts = number_attempts(store, run_id, pairs)
+    return store.store_verdicts(run_id, verdict_rows(run_id, blocks, basis, attempts, looks))
 
 
 def verdict_rows(
@@ -61,6 +65,7 @@ def verdict_rows(
     blocks: Sequence[Block],
     basis: Mapping[str, Any] | None = None,
     attempts: Mapping[Pair, int] | None = None,
+    looks: int = 1,
 ) -> list[dict[str, Any]]:
     """The rows of table `verdicts` that these blocks of one run support; none without a completed call.
 
@@ -69,33 +74,35 @@ def verdict_rows(
         blocks: all its blocks of the cells that are judged together.
         basis: what the verdicts are drawn from, of `basis_of`; None for rows that are not stored.
         attempts: which attempt each comparison is; 1 for those that are not named.
+        looks: how often the run looks at its comparisons, which share their level (`sweeps.looks`).
     """
     if not any(block.result.repeats for block in blocks):
         return []
     shared = {"run_id": run_id, "made_at": datetime.datetime.now(datetime.UTC), "minimum_effect": MARGIN}
     rows: list[dict[str, Any]] = []
     for figure in FIGURES:
-        rows += _figure_rows(blocks, figure, attempts or {})
+        rows += _figure_rows(blocks, figure, attempts or {}, looks)
     rows += [_placebo_row(placebo) for placebo in placebos(blocks)]
     return [{**shared, **row, "details": {**row["details"], **(basis or {})}} for row in rows]
 
 
-def _figure_rows(blocks: Sequence[Block], figure: str, attempts: Mapping[Pair, int]) -> Iterable[dict[str, Any]]:
+def _figure_rows(
+    blocks: Sequence[Block], figure: str, attempts: Mapping[Pair, int], looks: int
+) -> Iterable[dict[str, Any]]:
     numbers = {1, *attempts.values()}
-    judged = {number: judge_run(blocks, figure, alpha=attempt_alpha(number)) for number in numbers}
+    judged = {number: judge_run(blocks, figure, alpha=attempt_alpha(number) / looks) for number in numbers}
     first, cells = judged[1], [block.cell for block in blocks]
     for place, item in enumerate(first.cells):
         attempt = attempts.get((item.base.id, item.cell.id), 1)
-        yield _cell_row(judged[attempt].cells[place], figure, attempt)
+        yield _cell_row(judged[attempt].cells[place], figure, attempt, looks)
     yield from _other_rows(first, cells)
 
 
-def _cell_row(item: CellVerdict, figure: str, attempt: int) -> dict[str, Any]:
-    row = _comparison_row(
-        figure, item.base, item.cell, item.comparison, {"kind": "cell", "gate": item.gate, "attempt": attempt}
-    )
+def _cell_row(item: CellVerdict, figure: str, attempt: int, looks: int) -> dict[str, Any]:
+    details = {"kind": "cell", "gate": item.gate, "attempt": attempt, **({"looks": looks} if looks > 1 else {})}
+    row = _comparison_row(figure, item.base, item.cell, item.comparison, details)
     if attempt > 1:
-        level = f"{attempt_alpha(attempt):.2%}"
+        level = f"{attempt_alpha(attempt) / looks:.2%}"
         row["reason"] = f"Attempt {attempt} of this comparison, judged at a level of {level}: {row['reason']}"
     return row
 
@@ -104,8 +111,9 @@ def _other_rows(judged: RunVerdicts, cells: Sequence[Cell]) -> Iterable[dict[str
     for twin in judged.twins:
         base = counterparts(cells)[twin.cell]
         yield _comparison_row(judged.figure, base, twin.cell, twin.comparison, {"kind": "twin", "sound": twin.sound})
+    labels = noise_labels(cells)
     for text, floor in judged.noise.items():
-        measured = sorted({cell for cell in cells if _noise_label(cell) == text}, key=lambda c: (not c.reference, c.id))
+        measured = sorted({cell for cell in cells if labels[cell] == text}, key=lambda c: (not c.reference, c.id))
         yield _noise_row(judged.figure, measured[0], text, floor)
 
 
@@ -175,8 +183,3 @@ def _placebo_row(placebo: Placebo) -> dict[str, Any]:
         "reason": f"{placebo.factor} at {here} and at {there} has the same effective settings and graph.",
         "details": {"kind": "placebo", "factor": placebo.factor, "levels": [here, there], "digest": placebo.digest},
     }
-
-
-def _noise_label(cell: Cell) -> str:
-    """The name that `judge_run` gives the noise of this cell's text and state."""
-    return (cell.text_preset or cell.text) + ("" if cell.state == "warm" else f", {cell.state}")

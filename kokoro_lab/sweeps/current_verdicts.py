@@ -82,7 +82,7 @@ def current_verdicts(
         if place not in stale and tuple(details[place].get("cells") or ()) not in jobs
     ]
     known = {_key(row) for row in kept}
-    numbers = {**_attempts_of(stored, trusted), **(attempts or {})}
+    numbers = _Numbers({**_attempts_of(stored, trusted), **(attempts or {})}, _looks_of(stored, trusted, cells))
     run_id = stored[0]["run_id"]
     again = [row for job in sorted(jobs) for row in _judged(run_id, job, cells, samples, numbers)]
     fresh = sealed_verdicts(arrow_rows(TABLES["verdicts"], [row for row in again if _key(row) not in known]))
@@ -108,11 +108,20 @@ def judged_again(
     stored = [row for row in verdicts.to_pylist() if is_of_blocks(row)]
     details = [json.loads(row["details"]) for row in stored]
     jobs = {_job(row, members, cells) for row, members in zip(stored, details, strict=True)}
-    numbers = {**_attempts_of(stored, details), **(attempts or {})}
+    numbers = _Numbers({**_attempts_of(stored, details), **(attempts or {})}, _looks_of(stored, details, cells))
     judged = {
         _key(row): row for job in sorted(jobs) for row in _judged(stored[0]["run_id"], job, cells, samples, numbers)
     }
     return arrow_rows(TABLES["verdicts"], list(judged.values()))
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """What the level of a comparison depends on."""
+
+    attempts: Mapping[Pair, int]
+    looks: Mapping[tuple[str, ...], int]
+    """Cells that were judged together -> how often their run looks at them; once where it is not named."""
 
 
 def _job(row: Mapping[str, Any], details: Mapping[str, Any], cells: pa.Table) -> tuple[str, ...]:
@@ -125,13 +134,14 @@ def _job(row: Mapping[str, Any], details: Mapping[str, Any], cells: pa.Table) ->
 
 
 def _judged(
-    run_id: str, job: Sequence[str], cells: pa.Table, samples: pa.Table, attempts: Mapping[Pair, int]
+    run_id: str, job: tuple[str, ...], cells: pa.Table, samples: pa.Table, numbers: _Numbers
 ) -> list[dict[str, Any]]:
     wanted = set(job)
     frames = [StoreReader.decoded(name, rows) for name, rows in (("cells", cells), ("samples", samples))]
     blocks = blocks_of(*(frame[frame["cell_id"].isin(wanted)] for frame in frames))
     here = {block.cell.id for block in blocks}
-    return verdict_rows(run_id, blocks, basis_of(run_id, here, cells, samples), attempts)
+    basis = basis_of(run_id, here, cells, samples)
+    return verdict_rows(run_id, blocks, basis, numbers.attempts, numbers.looks.get(job, 1))
 
 
 def _attempts_of(rows: Sequence[Mapping[str, Any]], details: Sequence[Mapping[str, Any]]) -> dict[Pair, int]:
@@ -141,6 +151,17 @@ def _attempts_of(rows: Sequence[Mapping[str, Any]], details: Sequence[Mapping[st
         if isinstance(number, int) and number > 0:
             pair = (row["base_cell"], row["candidate_cell"])
             numbers[pair] = max(number, numbers.get(pair, 1))
+    return numbers
+
+
+def _looks_of(
+    rows: Sequence[Mapping[str, Any]], details: Sequence[Mapping[str, Any]], cells: pa.Table
+) -> dict[tuple[str, ...], int]:
+    numbers: dict[tuple[str, ...], int] = {}
+    for row, members in zip(rows, details, strict=True):
+        number = members.get("looks")
+        if isinstance(number, int) and number > 1:
+            numbers[_job(row, members, cells)] = number
     return numbers
 
 

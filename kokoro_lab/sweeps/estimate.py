@@ -3,6 +3,7 @@
 The seconds of a block come from the most similar earlier blocks: of the same cell; otherwise of cells that are equal in
 everything that takes time; otherwise from a line through all blocks of the model over their number of characters;
 otherwise from such a line for all variants of the full architecture. Without any earlier run, the budget is the guess.
+Blocks that shared a process are estimated from such blocks alone: only the first of each process pays for its start.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ measured on two cores."""
 TINY = "tiny"
 """The architecture and model whose times are not comparable; all variants of the full architecture count as similar."""
 
+_Line = tuple[float, float]
+"""Seconds of an empty block, and seconds a character."""
+
 RUN_ONCE = ("cold", "cold-process", "cold-session", "cold-shape")
 
 
@@ -51,11 +55,14 @@ class Estimate:
     """Whether the budget ends the notebook before its last block."""
     guessed: bool = False
     """Whether there is no earlier run of this model on this machine."""
+    look: int = 0
+    """Rounds after which decided comparisons leave, so that it may take less; 0: they do not."""
 
     @property
     def sentence(self) -> str:
         """`Notebook providers: 12 cells in 34 blocks, about 3 min 0 s (from earlier runs of these cells)`."""
         size = f"Notebook {self.notebook}: {_count(self.cells, 'cell')} in {_count(self.blocks, 'block')}"
+        size += f", fewer if comparisons are decided after {self.look} rounds" if self.look else ""
         if self.guessed:
             return f"{size}, {in_minutes(self.seconds)} by its budget (no earlier run on this machine)"
         known = [f"earlier runs of {self.same} of the cells" if self.similar else "earlier runs of these cells"]
@@ -74,12 +81,9 @@ class DurationHistory:
         durations = [(Cell.from_dict(row["configuration"]), float(row["wall_s"])) for row in rows]
         self._same = _medians(durations, lambda cell: cell.id)
         self._similar = _medians(durations, _alike)
-        self._lines = {
-            model: _line([(_work(cell), seconds) for cell, seconds in durations if cell.model == model])
-            for model in {cell.model for cell, _ in durations}
-        }
-        whole = [(_work(cell), seconds) for (cell, seconds), row in zip(durations, rows, strict=True) if _is_whole(row)]
-        self._whole = _line(whole) if whole else None
+        self._lines = _lines_of(durations, lambda cell: (cell.model, cell.process))
+        whole = [duration for duration, row in zip(durations, rows, strict=True) if _is_whole(row)]
+        self._whole = _lines_of(whole, lambda cell: cell.process)
         self._around = _around(here, notebooks)
         self._done = {(row["run_id"], row["cell_id"], int(row["block"])): float(row["wall_s"]) for row in rows}
 
@@ -95,7 +99,8 @@ class DurationHistory:
             return self._same[cell.id], True
         if _alike(cell) in self._similar:
             return self._similar[_alike(cell)], False
-        line = self._lines.get(cell.model) or (self._whole if cell.model != TINY else None)
+        line = self._lines.get((cell.model, cell.process))
+        line = line or (self._whole.get(cell.process) if cell.model != TINY else None)
         if line is None:
             return None
         start, each = line
@@ -124,7 +129,8 @@ class DurationHistory:
         left = max(0.0, job.budget_s - spent - first)
         seconds = max(0.0, job.budget_s - spent) if guessed else first + min(further, left)
         seconds += around if blocks else 0.0
-        return Estimate(job.notebook, len(planned), blocks, seconds, same, similar, further > left, guessed)
+        look = job.looks[0] if job.looks else 0
+        return Estimate(job.notebook, len(planned), blocks, seconds, same, similar, further > left, guessed, look)
 
 
 def in_minutes(seconds: float) -> str:
@@ -144,7 +150,7 @@ def _is_whole(row: Mapping[str, Any]) -> bool:
 def _alike(cell: Cell) -> Hashable:
     """The fields that determine the duration of a cell's blocks: threads and engine settings may differ."""
     shape = (cell.delivery, cell.state, cell.arrivals, cell.rate_hz, cell.load_s, cell.clients)
-    return (cell.model, cell.text, cell.speed, cell.provider, cell.environment, *shape, _calls(cell))
+    return (cell.model, cell.text, cell.speed, cell.provider, cell.environment, cell.process, *shape, _calls(cell))
 
 
 def _calls(cell: Cell) -> int:
@@ -158,13 +164,25 @@ def _work(cell: Cell) -> float:
 
 
 def _medians(durations: list[tuple[Cell, float]], key: Callable[[Cell], Hashable]) -> Mapping[Hashable, float]:
-    groups: dict[Hashable, list[float]] = {}
+    groups: dict[Hashable, list[tuple[float, str]]] = {}
     for cell, seconds in durations:
-        groups.setdefault(key(cell), []).append(seconds)
-    return {name: statistics.median(values) for name, values in groups.items()}
+        groups.setdefault(key(cell), []).append((seconds, cell.process))
+    # Of a shared process only the first cell pays for the start: the mean has its part of it, the median would not.
+    return {
+        name: (statistics.fmean if values[0][1] == "shared" else statistics.median)([seconds for seconds, _ in values])
+        for name, values in groups.items()
+    }
 
 
-def _line(points: list[tuple[float, float]]) -> tuple[float, float]:
+def _lines_of(durations: list[tuple[Cell, float]], key: Callable[[Cell], Hashable]) -> dict[Hashable, _Line]:
+    """Kind of cell -> the line through its blocks over their number of characters."""
+    points: dict[Hashable, list[tuple[float, float]]] = {}
+    for cell, seconds in durations:
+        points.setdefault(key(cell), []).append((_work(cell), seconds))
+    return {name: _line(values) for name, values in points.items()}
+
+
+def _line(points: list[tuple[float, float]]) -> _Line:
     """(seconds of an empty block, seconds a character), neither below zero; blocks of one size give a constant."""
     work, seconds = np.array(points).T
     if np.ptp(work) == 0:

@@ -22,7 +22,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from kokoro_lab.errors import KokoroLabError, PlanError
 from kokoro_lab.field_checks import Range, hints
 from kokoro_lab.files.documents import listed, read_json, read_yaml, validated
-from kokoro_lab.measure.records.cell import Cell
+from kokoro_lab.measure.peers.peer_files import is_peer
+from kokoro_lab.measure.records.cell import Cell, Processes
 from kokoro_lab.measure.statistics.verdicts import with_twins
 from kokoro_lab.models.catalog import default_model
 from kokoro_lab.runtime.providers import parse
@@ -44,7 +45,7 @@ __all__ = [
     "own_model",
 ]
 
-OF_THE_JOB = frozenset({"text_preset", "repeats", "warmup_cap", "reference"})
+OF_THE_JOB = frozenset({"text_preset", "repeats", "warmup_cap", "process", "reference"})
 """Fields of a cell that are not factors: a job or a group sets them, or they follow from other fields."""
 
 FASTEST = ("voice", "speed", "lang", "seed", "replica", "text", "model")
@@ -52,6 +53,9 @@ FASTEST = ("voice", "speed", "lang", "seed", "replica", "text", "model")
 
 FACTORS = tuple(item.name for item in fields(Cell) if item.name not in {*OF_THE_JOB, *FASTEST}) + FASTEST
 """Fields of a cell that a group crosses; cells are planned in this order."""
+
+OWN_MODEL = "*"
+"""In the name of a model, the model of the whole job: "*-int8" is its variant."""
 
 DEFAULT_BLOCKS = 2
 """The fewest with which the noise between blocks is known."""
@@ -83,7 +87,7 @@ class _JobModel(BaseModel):
 
 
 class SamplingCounts(_JobModel):
-    """Numbers of blocks and calls; a missing value is taken from the level above."""
+    """Numbers of blocks and calls, and of processes; a missing value is taken from the level above."""
 
     blocks: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Fresh processes per cell."""
@@ -91,6 +95,9 @@ class SamplingCounts(_JobModel):
     """Timed calls per block; a cold block has a single call."""
     warmup_cap: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Most warm-up calls of a warm block."""
+    processes: Processes | None = None
+    """own, the default: every block has a fresh process. shared: one process measures, in each round, all cells of one
+    model and number of threads in turn; cold states, loads, sessions and peer engines keep their own."""
 
 
 def _level_type(hint: Any) -> Any:
@@ -129,7 +136,8 @@ else:
 class Group(_Levels):
     """A cross product of factor levels: each factor is a field of a cell, with a list of levels or a single level.
 
-    `text` names texts in data/texts/ or own texts of the plan, `engine_settings` other fields of EngineConfig.
+    `text` names texts in data/texts/ or own texts of the plan, `engine_settings` other fields of EngineConfig. In
+    `model`, `*` stands for the model of the whole job.
     """
 
     @field_validator("provider")
@@ -180,7 +188,9 @@ class Job(WithTexts, SamplingCounts):
     twins: bool = False
     """Whether the reference cells of the shortest and the longest text are measured twice, as A/A pairs."""
     adaptive: bool = False
-    """Whether the measurement ends early, as soon as every comparison is decided."""
+    """Whether the measurement ends early, as soon as the interval of every comparison is narrow."""
+    looks: tuple[int, ...] = ()
+    """Numbers of rounds after which decided comparisons leave the run; the end is one more look (`sweeps.looks`)."""
     results: Path
     """The results folder, which has the tables and runs."""
 
@@ -230,6 +240,7 @@ class Job(WithTexts, SamplingCounts):
                     continue
                 blocks = group.blocks or self.blocks or DEFAULT_BLOCKS
                 cells_by_id.setdefault(cell.id, PlannedCell(cell, blocks))
+        wrong += self._wrong_looks(max((planned.blocks for planned in cells_by_id.values()), default=0))
         if (blocks := sum(planned.blocks for planned in cells_by_id.values())) > MOST_BLOCKS:
             wrong.append(f"{blocks:,} blocks are more than {MOST_BLOCKS:,}, use fewer blocks or levels")
         cells = [planned.cell for planned in cells_by_id.values()]
@@ -251,13 +262,21 @@ class Job(WithTexts, SamplingCounts):
         ]
         return marked + _twins(marked) if self.twins else marked
 
+    def _wrong_looks(self, blocks: int) -> list[str]:
+        """What is wrong with the looks of a job with at most so many blocks of a cell."""
+        if not self.looks:
+            return []
+        wrong = ["adaptive runs have no looks, remove one of the two"] if self.adaptive else []
+        rising = all(before < after for before, after in itertools.pairwise((0, *self.looks, blocks)))
+        return wrong if rising else [*wrong, f"looks {list(self.looks)} must rise and come before block {blocks}"]
+
     def _cell(self, group: Group, levels: dict[str, Any], named: tuple[str, str, str | None]) -> Cell:
         text, preset, lang = named
         options = parse(levels["provider"], levels.pop("provider_options")).options
-        return Cell(
+        cell = Cell(
             **{
                 **levels,
-                "model": levels["model"] or self.model,
+                "model": (levels["model"] or self.model).replace(OWN_MODEL, self.model),
                 "provider_options": tuple(options.items()),
                 "engine_settings": tuple(levels["engine_settings"].items()),
                 "text": text,
@@ -267,6 +286,8 @@ class Job(WithTexts, SamplingCounts):
                 "warmup_cap": group.warmup_cap or self.warmup_cap or DEFAULT_WARMUP_CAP,
             }
         )
+        shared = (group.processes or self.processes) == "shared" and cell.may_share and not is_peer(cell)
+        return replace(cell, process="shared") if shared else cell
 
 
 def document_of(path: str | Path) -> Any:

@@ -13,13 +13,17 @@
           - {text: short, state: cold, blocks: 4}
 
 With `adaptive: true` a notebook's measurement ends when its comparisons are decided, with `twins: true` it measures A/A
-pairs at its shortest and longest text; both may also be set for a single notebook.
+pairs at its shortest and longest text; both may also be set for a single notebook. With `processes: shared` one process
+measures the warm cells of one model and number of threads in turn, which may be set for a notebook or a group, too. A
+notebook with `looks: [9]` judges its comparisons after 9 rounds and at its end, and measures those that are decided at
+the first look no further.
 
 With `texts` a plan has texts of its own, which its groups name like presets: see `own_texts`.
 
 A plan has at most 2,000 combinations of factor levels (`job.MOST_CELLS`), and a name is given once in each mapping.
 
-A group is a cross product; its fields are those of `job.Group`. Blocks, repeats and warmup_cap apply to everything
+A group is a cross product; its fields are those of `job.Group`. In the name of a model, `*` is the model of the plan:
+`"*-int8"` is its variant. Blocks, repeats and warmup_cap apply to everything
 below them. A notebook without a budget of its own gets an equal share of the rest.
 """
 
@@ -36,6 +40,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from kokoro_lab.errors import PlanError
 from kokoro_lab.files.documents import listed, read_model, validated
+from kokoro_lab.measure.records.cell import Processes
 from kokoro_lab.paths import data_folder
 from kokoro_lab.store.layout import RUN_ID, notebook_file
 from kokoro_lab.sweeps.job import Group, Job, Retries, SamplingCounts, Seconds, cells_within, named_model
@@ -58,6 +63,8 @@ class NotebookPlan(SamplingCounts):
     twins: bool | None = None
     """As in `Plan`, which sets the default."""
     adaptive: bool | None = None
+    looks: tuple[int, ...] = ()
+    """Numbers of rounds after which the decided comparisons leave the notebook's measurement."""
 
 
 class Plan(WithTexts):
@@ -74,6 +81,8 @@ class Plan(WithTexts):
     """Measure the reference cells of each notebook's shortest and longest text twice, as A/A pairs."""
     adaptive: bool = False
     """End each notebook's measurement when its comparisons are decided; blocks and budget are then upper limits."""
+    processes: Processes = "own"
+    """As in `SamplingCounts`; a notebook or a group may say otherwise."""
     notebooks: Annotated[list[NotebookPlan], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -130,6 +139,8 @@ class Plan(WithTexts):
                 "retries": part.retries,
                 "twins": self.twins if part.twins is None else part.twins,
                 "adaptive": self.adaptive if part.adaptive is None else part.adaptive,
+                "processes": part.processes or self.processes,
+                "looks": part.looks,
                 "blocks": part.blocks,
                 "repeats": part.repeats,
                 "warmup_cap": part.warmup_cap,

@@ -35,6 +35,7 @@ from kokoro_lab.store.run_facts.completeness import Ending, NotebookEnding
 from kokoro_lab.store.run_facts.run_endings import end_notebook, plan_blocks
 from kokoro_lab.sweeps.conclude import conclude
 from kokoro_lab.sweeps.job import Job, PlannedCell
+from kokoro_lab.sweeps.looks import Looks
 from kokoro_lab.sweeps.progress import Listener, Progress, ProgressFile, cell_label
 
 __all__ = ["RunSummary", "measure", "progress_path", "refuse_other_bytes"]
@@ -112,7 +113,7 @@ def measure(
         statuses=dict(Counter(block.result.status for block in execution.measured)),
         stopped=execution.stopped,
         ended=execution.ended,
-        verdicts=conclude(plan.store, job.run_id, plan.cell_ids),
+        verdicts=conclude(plan.store, job.run_id, plan.cell_ids, len(job.looks) + 1),
         seconds=time.monotonic() - began,
     )
 
@@ -223,8 +224,12 @@ class _Execution:
         self._listener = listener
         self._done = set(plan.resume.done)
         self._rule: StoppingRule | None = None
-        if plan.job.adaptive:
-            self._rule = StoppingRule(stored_blocks(plan.store, plan.job.run_id, plan.cell_ids))
+        self._looks: Looks | None = None
+        if plan.job.adaptive or plan.job.looks:
+            earlier = stored_blocks(plan.store, plan.job.run_id, plan.cell_ids)
+            self._rule = StoppingRule(earlier)
+            if plan.job.looks:
+                self._looks = Looks(plan.store, plan.job.run_id, plan.job.looks, earlier)
 
     @property
     def stored(self) -> int:
@@ -244,14 +249,17 @@ class _Execution:
             run_dir=Path(plan.record.run_dir),
             resume=plan.resume,
             on_event=self._on_event,
-            enough=self._enough if self._rule else None,
+            enough=self._enough if self._rule and not self._looks else None,
+            leaving=self._leaving,
         )
         # Closed at once when anything goes wrong: it holds the machine's lock for as long as it lives.
         with contextlib.closing(cast("Generator[Block]", source)):
             for block in map(_sound, source):
                 self._keep(block)
         plan.store.compact(plan.job.run_id)
-        if self._rule and self.ended == "complete":
+        if self._looks and self._rule and self.ended != "decided":
+            self._tell_what_is_undecided(self._looks, self._rule)
+        elif self._rule and self.ended == "complete":
             self.stopped = "all blocks of the plan are measured, but not all comparisons are decided"
             self.tell("spent", self.stopped)
 
@@ -259,8 +267,9 @@ class _Execution:
         self._plan.store.append_block(self._plan.record, block)
         self._done.add(block.key)
         self.measured.append(block)
-        if self._rule:
-            self._rule.add(block)
+        for listening in (self._rule, self._looks):
+            if listening:
+                listening.add(block)
         words = self._plan.label(block.cell) + (f": {block.result.error}" if block.result.error else "")
         self.tell("finished", words, block.result.status)
 
@@ -268,7 +277,7 @@ class _Execution:
         words = f"{self._plan.label(event.cell)}: {event.message}" if event.cell else event.message
         if event.kind == "budget":
             self.ended = "budget"
-            words += "; not all comparisons are decided" if self._rule else ""
+            words += "; not all comparisons are decided" if self._rule and not self._looks else ""
         elif event.kind == "enough":
             self.ended = "decided"
             words = f"decided within the budget: {words}"
@@ -276,6 +285,19 @@ class _Execution:
             self.stopped = self.stopped or words
         if event.kind != "finished":
             self.tell(event.kind, words)
+
+    def _tell_what_is_undecided(self, looks: Looks, rule: StoppingRule) -> None:
+        """Which comparisons are undecided at the end, and how much more would decide them."""
+        open_cells = looks.undecided()
+        if not open_cells:
+            return
+        names = sorted(self._plan.label(item.cell) for item in self._plan.cells if item.cell.id in open_cells)
+        parts = [self.stopped, f"undecided: {'; '.join(names)}", rule.outlook(rule.rounds, cells=open_cells)]
+        self.stopped = "; ".join(filter(None, parts))
+        self.tell("spent", self.stopped)
+
+    def _leaving(self, rounds: int) -> frozenset[str]:
+        return self._looks.leaving(rounds) if self._looks else frozenset()
 
     def _enough(self, rounds: int) -> str | None:
         if self._rule is None:

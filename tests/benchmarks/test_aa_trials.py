@@ -77,3 +77,18 @@ def test_what_was_contaminated_is_made_up_for(tmp_path: Path, monkeypatch: pytes
     assert len(trials.comparisons) == 1
     assert trials.left_out == 1
     assert trials.blocks == 2 + 24
+
+
+def test_shared_replicas_are_in_two_processes_of_different_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOKORO_LAB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KOKORO_LAB_LOCK", str(tmp_path / "lock"))
+    quiet = QuietReading(False)
+    monkeypatch.setattr("kokoro_lab.measure.sampling.sampler.with_waiting", lambda own, whole: quiet)
+    trials = measure_trials(tmp_path, trials=5, shared=True)
+    assert (len(trials.comparisons), trials.blocks) == (5, 30)
+    cells = Store(tmp_path / "tables").cells("aa-shared")
+    assert set(cells["process"]) == {"shared"} and set(cells["status"]) == {"ok"}
+    assert sorted(cells[cells["round"] == 0]["place"]) == [0, 0, 1, 1, 2], "three replicas in one, two in the other"
+    assert len(set(cells["model_sha256"])) == 1

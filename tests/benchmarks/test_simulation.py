@@ -6,6 +6,7 @@ trials; 2,000 are what the limits of the design are stated for.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from kokoro_lab.benchmarks import simulated_machine
 from kokoro_lab.benchmarks.simulated_machine import BlockNoise, Disturbance
 from kokoro_lab.benchmarks.simulation import (
     KINDS,
+    LOOKED,
     Kind,
     affordable,
     binomial_limit,
@@ -26,13 +28,16 @@ from kokoro_lab.benchmarks.simulation import (
     equal,
     error_rates,
     error_table,
+    families,
     kind_row,
     kind_rows,
+    look_row,
+    looked_at,
     pairings,
     until_narrow,
     wrong,
 )
-from kokoro_lab.measure.statistics.comparison import MARGIN, compare, compare_all
+from kokoro_lab.measure.statistics.comparison import MARGIN, Comparison, Pairing, compare, compare_all
 from kokoro_lab.measure.statistics.noise import detectable
 
 TRIALS = int(os.environ.get("KOKORO_LAB_TRIALS", "400"))
@@ -122,6 +127,10 @@ REPRESENTATIVE = [
     ("one-sided noise of one cell, 30 %", 2, 24),
     ("unlucky blocks of one cell", 2, 24),
     ("unequal noise", 2, 12),
+    ("one shared process", 6, 6),
+    ("two shared processes", 5, 12),
+    ("two shared processes and a period of 5 blocks", 2, 12),
+    ("two shared processes and unequal noise", 5, 12),
 ]
 
 
@@ -129,6 +138,36 @@ REPRESENTATIVE = [
 def test_no_disturbance_in_time_and_no_unequal_noise_makes_an_effect(kind: str, cells: int, blocks: int) -> None:
     row = kind_row(kind, TRIALS, cells=cells, blocks=blocks)
     assert row["honest"], row
+
+
+@pytest.mark.parametrize("kind", ["heavy tails", "two shared processes"])
+def test_comparisons_that_leave_at_a_look_are_hardly_ever_wrong(kind: str) -> None:
+    row = look_row(kind, max(100, TRIALS // 4), cells=6, blocks=14, look=9)
+    assert row["honest"], row
+
+
+def test_without_sharing_the_level_looks_make_more_wrong_verdicts() -> None:
+    """What the share of each look is for: with the whole level at every look, some run is wrong more often."""
+    kind = dataclasses.replace(KINDS["no disturbance"], noise=BlockNoise(0.1))
+    wrong_runs = {1: 0, 12: 0}
+    for family in families(3, kind, 40, TRIALS, cells=2):
+        ends = [compare(Pairing(family["1"].pairs[:rounds])) for rounds in range(6, 41, 3)]
+        wrong_runs[12] += any(decided_as(item) for item in ends)
+        wrong_runs[1] += decided_as(ends[-1])
+    assert wrong_runs[1] <= binomial_limit(TRIALS) < wrong_runs[12]
+
+
+def decided_as(comparison: Comparison) -> bool:
+    return comparison.verdict in ("faster", "slower")
+
+
+def test_decided_comparisons_have_no_later_pairs() -> None:
+    kind = Kind(BlockNoise(0.005))
+    family = next(families(1, kind, 14, 1, cells=3))
+    slower = Pairing(tuple(dataclasses.replace(pair, candidate=2 * pair.candidate) for pair in family["1"].pairs))
+    noisy = next(families(2, Kind(BlockNoise(0.5)), 14, 1, cells=2))["1"]
+    after = looked_at({"slower": slower, "noisy": noisy}, 9)
+    assert {name: len(pairing.pairs) for name, pairing in after.items()} == {"slower": 9, "noisy": 14}
 
 
 def test_the_whole_table_has_every_kind_at_every_number_of_blocks() -> None:
@@ -141,6 +180,9 @@ def test_the_whole_table_has_every_kind_at_every_number_of_blocks() -> None:
     ]
     assert [row["adaptive"] for row in rows] == [False] * 6 + [True] + [False] * 4 + [True]
     assert {f"period of {period} blocks" for period in range(2, 13)} < set(KINDS)
+    last = list(kind_rows(2, ["drift"]))[-1]
+    assert (last["kind"], last["cells"], last["blocks"]) == ("drift, look after 9 rounds", 6, 14)
+    assert set(LOOKED) < set(KINDS)
 
 
 @pytest.fixture

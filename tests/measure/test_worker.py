@@ -347,3 +347,49 @@ def test_a_deliberate_slow_down_is_found(home: Path, tmp_path: Path) -> None:
         values[block.cell.replica].append(value)
     found = compare(pair_up(values[0], values[1], use_contaminated=True))
     assert found.verdict == "slower", found
+
+
+@pytest.fixture(scope="module")
+def visit(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Block]:
+    """Two rounds of a visit of five cells, one of which fails."""
+    cells = {
+        "short": Cell("tiny", TEXT, process="shared", reference=True, repeats=2, warmup_cap=2),
+        "twin": Cell("tiny", TEXT, process="shared", replica=1, repeats=2, warmup_cap=2),
+        "stream": Cell("tiny", TEXT, process="shared", delivery="stream", repeats=2, warmup_cap=2),
+        "cached": Cell(
+            "tiny", TEXT, process="shared", engine_settings=(("audio_cache_mb", 8),), repeats=2, warmup_cap=2
+        ),
+        "failing": Cell("tiny", TEXT, process="shared", engine_settings=(("turbo", True),), repeats=2),
+    }
+    folder = tmp_path_factory.mktemp("visit")
+    policy = SamplingPolicy(2, seed=4, retries=0, lock=folder / "lock")
+    names = {cell.id: name for name, cell in cells.items()}
+    blocks = list(sample(list(cells.values()), policy, run_dir=folder))
+    return {f"{names[block.cell.id]} {block.round}": block for block in blocks}
+
+
+def test_each_cell_of_a_visit_has_a_block_of_its_own_and_a_failure_is_that_cell_s(visit: dict[str, Block]) -> None:
+    statuses = {name: block.result.status for name, block in visit.items()}
+    assert statuses == {name: "error" if name.startswith("failing") else "ok" for name in visit} and len(visit) == 10
+    for name, block in visit.items():
+        if block.result.status == "ok":
+            assert len(block.result.repeats) == 2 and block.result.identity and block.result.warmup_ms, name
+            assert block.gate is not None and block.audio_path
+    for number in range(2):
+        places = sorted(block.place for block in visit.values() if block.round == number and block.place is not None)
+        assert places == [0, 1, 2, 3, 4]
+
+
+def test_only_the_first_cell_of_a_visit_pays_for_the_start_and_none_has_the_memory(visit: dict[str, Block]) -> None:
+    for block in visit.values():
+        assert (block.result.rss_peak_mb, block.result.rss_steady_mb) == (None, None)
+        assert ("import" in block.result.load_ms) == (block.place == 0 and block.result.status == "ok")
+        assert block.wall_s > 0.0 and block.result.visit is not None and block.result.visit.place == block.place
+
+
+def test_what_ran_before_in_the_process_changes_no_digest(visit: dict[str, Block]) -> None:
+    for name in ("short", "twin", "stream", "cached"):
+        digests = {block.result.settings_digest for key, block in visit.items() if key.startswith(name)}
+        assert len(digests) == 1, name
+    short, twin, cached = (visit[f"{name} 0"].result.settings_digest for name in ("short", "twin", "cached"))
+    assert short == twin != cached

@@ -171,6 +171,15 @@ def test_kept_audio_is_levelled_before_its_loudness_and_peak_are_judged(tmp_path
     assert status(blocks(audio_path="gone.npy"), loudness, folder=tmp_path) == "not measured"
 
 
+def test_the_memory_of_a_process_that_several_cells_shared_meets_no_budget() -> None:
+    shared = dataclasses.replace(MEDIUM, process="shared")
+    for measure in ("memory", "rss_mb"):
+        budget = {"name": "memory", "measure": measure, "at_most": 300, "unit": "MB"}
+        assert status(blocks(shared), budget) == "not measured"
+        assert status([*blocks(shared, ms=1.0), *blocks()], budget) == "passed", "judged by the other cell"
+    assert status(blocks(shared), MEDIAN) == "passed", "its times are its own"
+
+
 def test_the_committed_budgets_are_sound_and_hold_the_documents_gates() -> None:
     budgets = load_budgets()
     bars = {budget.name: (budget.measure, budget.statistic, budget.at_most) for budget in budgets.budgets}

@@ -49,6 +49,8 @@ def test_its_rows_read_as_current_ones(store: Store) -> None:
     assert sorted(cells["status"]) == ["error"] + ["ok"] * 4
     assert set(store.verdicts()["metric"]) == {"total_ms", "ttfa_ms", "rtf"}
     assert store.machines()["facts"].tolist() == [{"cpu": "x"}]
+    assert set(cells["process"]) == set(samples["process"]) == {"own"} and cells["place"].isna().all()
+    assert store.altered() == {}, "what a migration fills in changes no seal"
 
 
 def test_its_blocks_can_be_judged_and_added_to(store: Store) -> None:

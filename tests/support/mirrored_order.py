@@ -21,4 +21,5 @@ def mirrored_rounds(cells: Sequence[Cell], blocks: int, seed: int) -> Iterator[S
             if number == 0:
                 turn.sort(key=lambda cell: not cell.reference)
         for place, cell in enumerate(turn):
-            yield Slot(number * len(turn) + place, number, cell)
+            order = number * len(turn) + place
+            yield Slot(order, number, cell, visit=order)

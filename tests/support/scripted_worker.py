@@ -1,6 +1,7 @@
 """Speaks the protocol of kokoro_lab.measure.worker but plays a script: `scripted_worker.py JOB SPAWNED_NS`.
 
-The cell's text says what to do. Every call writes a line to the file that SCRIPT_LOG names.
+A cell's text says what to do. Every cell writes a line to the file that SCRIPT_LOG names. In a shared process a cell
+that "disturbs" has a reading that contaminates its first block.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kokoro_lab.measure.records.cell import BlockResult, Cell, Repeat
+from kokoro_lab.measure.records.cell import BlockResult, Cell, QuietReading, Repeat, VisitReading
 from kokoro_lab.measure.records.identity import PARTS, BlockIdentity
 
 
@@ -23,8 +26,11 @@ def tone(hertz: float) -> np.ndarray:
 
 
 def main() -> None:
-    job = json.loads(Path(sys.argv[1]).read_text())
-    cell = Cell.from_dict(job["cell"])
+    for place, job in enumerate(json.loads(Path(sys.argv[1]).read_text())["cells"]):
+        play(job, Cell.from_dict(job["cell"]), place)
+
+
+def play(job: dict[str, Any], cell: Cell, place: int) -> None:
     with Path(os.environ["SCRIPT_LOG"]).open("a") as log:
         log.write(f"{os.getpid()} {os.getppid()} {cell.id} {cell.text}\n")
     if cell.provider == "dead":
@@ -55,6 +61,9 @@ def main() -> None:
         _, part, file = cell.text.split()
         sums[part] = Path(file).read_text()
     result = BlockResult("ok", repeats=repeats, durations=durations, identity=BlockIdentity(**sums))
+    if cell.process == "shared":
+        quiet = QuietReading(cell.text == "disturbs" and place > 0, "other processes used 9.0% of the CPU time")
+        result = replace(result, visit=VisitReading(place, 0.5 * (place + 1), quiet))
     Path(job["result"]).write_text(json.dumps(result.as_dict()))
 
 

@@ -122,3 +122,20 @@ def test_only_factors_that_vary_are_named(places: Path) -> None:
 @pytest.mark.parametrize(("seconds", "words"), [(4.6, "5 s"), (185, "3 min 5 s"), (4800, "1 h 20 min")])
 def test_a_duration_is_said_as_people_do(seconds: float, words: str) -> None:
     assert in_minutes(seconds) == words
+
+
+def test_blocks_of_a_shared_process_are_estimated_from_such_blocks_at_their_mean(places: Path) -> None:
+    own, shared = job(places), job(places, processes="shared")
+    for item in own.planned():
+        kept(places, item.cell, 100.0)
+    assert past(places).estimate(shared).guessed, "blocks with a process of their own say nothing of them"
+    for item in shared.planned():
+        for number, seconds in enumerate((1.0, 1.0, 4.0)):  # the first of a process pays for its start
+            kept(places, item.cell, seconds, number=number)
+    assert past(places).estimate(shared).seconds == pytest.approx(4 * 2.0 + AROUND_S)
+
+
+def test_a_job_with_looks_may_take_less_and_says_so(places: Path) -> None:
+    looking = job(places, blocks=9).model_copy(update={"looks": (6,)})
+    found = past(places).estimate(looking)
+    assert "18 blocks, fewer if comparisons are decided after 6 rounds" in found.sentence

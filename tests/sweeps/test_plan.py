@@ -231,3 +231,42 @@ def test_a_job_says_what_it_measures(tmp_path: Path) -> None:
     assert Job(**values, groups=[{"text": "short"}], blocks=1).sentence.startswith("Run r: 1 cell in 1 block of model")
     job = Job(**values, groups=[{"text": "short", "model": ["tiny", "other"]}], blocks=3)
     assert job.sentence == "Run r: 2 cells in 6 blocks of model tiny, other, 9 s at most."
+
+
+def test_a_plan_a_notebook_or_a_group_says_whose_process_it_is(write: Write) -> None:
+    groups = [
+        {"text": ["short", "long"]},
+        {"text": "short", "state": "cold"},
+        {"text": "requests", "arrivals": "closed", "clients": 2},
+        {"text": "short", "environment": "kokoro-onnx"},
+        {"text": "medium", "processes": "own"},
+    ]
+    planned = job_of(write(notebooks=one(groups=groups), processes="shared")).planned()
+    kinds = {(item.cell.text_preset, item.cell.state, item.cell.environment): item.cell.process for item in planned}
+    shared = {place for place, kind in kinds.items() if kind == "shared"}
+    assert shared == {("short", "warm", ""), ("long", "warm", "")}
+    assert {item.cell.process for item in job_of(write(notebooks=one(groups=groups))).planned()} == {"own"}
+    of_notebook = job_of(write(notebooks=one(groups=groups[:1], processes="shared")))
+    assert {item.cell.process for item in of_notebook.planned()} == {"shared"}
+    assert Job.model_validate_json(of_notebook.model_dump_json()).planned() == of_notebook.planned()
+
+
+@pytest.mark.parametrize(("looks", "wrong"), [([4], ""), ([2, 4], ""), ([5], "x"), ([4, 2], "x"), ([0], "x")])
+def test_looks_rise_and_come_before_the_end(write: Write, looks: list[int], wrong: str) -> None:
+    path = write(notebooks=one(groups=[{"text": "short"}], blocks=5, looks=looks))
+    if not wrong:
+        assert job_of(path).looks == tuple(looks)
+        return
+    with pytest.raises(PlanError, match="must rise and come before block 5"):
+        job_of(path)
+
+
+def test_a_run_with_looks_is_not_adaptive(write: Write) -> None:
+    path = write(notebooks=one(groups=[{"text": "short"}], blocks=5, looks=[3], adaptive=True))
+    with pytest.raises(PlanError, match="adaptive runs have no looks, remove one of the two"):
+        job_of(path)
+
+
+def test_a_star_in_a_model_s_name_is_the_model_of_the_plan(write: Write) -> None:
+    path = write(notebooks=one(groups=[{"text": "short", "model": ["*", "*-int8", "stand-in"]}]))
+    assert [item.cell.model for item in job_of(path).planned()] == ["tiny", "tiny-int8", "stand-in"]

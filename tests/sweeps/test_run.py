@@ -315,3 +315,29 @@ def test_failed_blocks_are_measured_again_by_the_next_call(
     rows = store.cells().query("provider == 'coreml'").sort_values("attempt")
     assert list(zip(rows["attempt"], rows["block"], strict=True)) == [(0, 0), (1, 10_000)]
     assert rows["replaces"].iloc[1] == 0
+
+
+@pytest.mark.usefixtures("quiet")
+def test_decided_comparisons_leave_at_a_look_and_the_verdicts_say_so(
+    run: Measure, store: Store, job: Callable[..., Job]
+) -> None:
+    summary = run(job(blocks=20, looks=[7], processes="shared"))
+    assert (summary.ended, summary.stored) == ("decided", 14)
+    assert "every comparison is decided after 7 rounds" in summary.sentence
+    verdicts = store.verdicts("r1")
+    assert {row["looks"] for row in verdicts["details"] if row["kind"] == "cell"} == {2}
+    cells = store.cells("r1")
+    assert set(cells["process"]) == {"shared"} and set(cells["place"]) == {0}, "one cell for each number of threads"
+    assert run(job(blocks=20, looks=[7], processes="shared")).measured == 0
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_is_undecided_at_the_end_is_named_with_the_time_that_it_takes(
+    run: Measure, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kokoro_lab.measure.sampling.stopping_rule.pooled_sd", lambda cells: (0.02, 2))
+    events: list[Progress] = []
+    summary = run(job(blocks=3, looks=[2]), events.append)
+    assert summary.ended == "complete" and "undecided: ultra-short, cpu, 2 threads" in summary.sentence
+    assert "about" in summary.sentence and "min" in summary.sentence
+    assert events[-1].kind == "spent"

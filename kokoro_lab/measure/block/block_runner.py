@@ -7,7 +7,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,17 @@ from kokoro_lab.measure.block.renderings import Rendering, distinct_renderings
 from kokoro_lab.measure.block.steady import is_steady, label_outliers
 from kokoro_lab.measure.machine.energy import find_meter
 from kokoro_lab.measure.machine.peak_memory import rss_mb
+from kokoro_lab.measure.peers.adapters.own_engine import PeerEngine
 from kokoro_lab.measure.records.cell import OTHER_TEXT, Cell, LoadReading, Repeat
 
 if TYPE_CHECKING:
     from kokoro_lab.engine.engine import Engine
-    from kokoro_lab.measure.peers.adapters.own_engine import PeerEngine
+    from kokoro_lab.engine.status import Calls
 
-__all__ = ["BlockMeasurement", "measure"]
+__all__ = ["BlockMeasurement", "Loader", "measure"]
+
+Loader = Callable[[Cell], "tuple[Engine | EmptyEngine | PeerEngine, dict[str, float]]"]
+"""Cell -> its engine, and the load stages in milliseconds."""
 
 IDLE_S = 5.0
 """Idle seconds after a session: longer than our engine waits by default before it releases memory (3 s)."""
@@ -47,21 +51,30 @@ class BlockMeasurement:
     energy_source: str = ""
     load: LoadReading | None = None
     figures: dict[str, float] = field(default_factory=dict)
+    earlier: Calls | None = None
+    """What an engine that is loaded already has counted of other cells; None for a new one."""
 
 
 def measure(
-    cell: Cell, *, spawned_ns: int, load_ms: dict[str, float], made_cold: Mapping[str, str] | None = None
+    cell: Cell,
+    *,
+    spawned_ns: int,
+    load_ms: dict[str, float],
+    made_cold: Mapping[str, str] | None = None,
+    load: Loader = load,
 ) -> BlockMeasurement:
     """Load the cell's engine and measure it in the cell's state.
 
     `spawned_ns`: the parent's monotonic clock when it started this process; a cold start is timed from there.
     `load_ms`: durations of the stages before this call. `made_cold`: what the parent reports of the page cache, see
-    `pagecache.made_cold`.
+    `pagecache.made_cold`. `load`: gives a warm cell its engine, in a shared process one that is loaded already.
     """
     if cell.state == "cold-session":
         return _cold_session(cell, load_ms)
     engine, stages = load(cell)
     block = BlockMeasurement(engine, {**load_ms, **stages}, {})
+    if cell.process == "shared" and not isinstance(engine, EmptyEngine | PeerEngine):
+        block.earlier = engine.status().calls
     if cell.state in ("cold", "cold-process"):
         _cold_process(cell, block, spawned_ns)
         block.cold = {"process": "fresh", "session": "new", "shape": "new"}

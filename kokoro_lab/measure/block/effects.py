@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kokoro_lab.engine.caches import CacheStatus
     from kokoro_lab.engine.engine import Engine
+    from kokoro_lab.engine.status import Calls
     from kokoro_lab.measure.block.calls import Call
     from kokoro_lab.measure.records.cell import Cell
 
@@ -23,23 +24,30 @@ __all__ = ["effective_digest", "effects"]
 MILLISECOND = 1e-3
 
 
-def effective_digest(engine: Engine, cell: Cell, last: Call | None) -> str:
-    """SHA-256 (hex) of everything that took effect in this engine, after the calls of this cell; `last`: the last
-    call."""
+def effective_digest(engine: Engine, cell: Cell, last: Call | None, earlier: Calls | None = None) -> str:
+    """SHA-256 (hex) of everything that took effect in this engine, after the calls of this cell.
+
+    last: the last call.
+    earlier: what the engine had counted before this cell, where it served another cell before.
+    """
     content = {
         "sessions": [member.session.digest(graph=True) for member in engine.pool.members],
-        "effects": effects(engine, cell, last),
+        "effects": effects(engine, cell, last, earlier),
         "samples": None if last is None else hashlib.sha256(last.samples.tobytes()).hexdigest(),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def effects(engine: Engine, cell: Cell, last: Call | None) -> dict[str, Any]:
+def effects(engine: Engine, cell: Cell, last: Call | None, earlier: Calls | None = None) -> dict[str, Any]:
     """The effects of the engine's settings, other than on sessions and samples; JSON-ready."""
     config, status = engine.config, engine.status()
     deliveries = () if last is None else last.deliveries
-    streams = status.calls.streamed
-    segments = -(-status.calls.segments // streams) if streams else 0
+    calls = {
+        name: getattr(status.calls, name) - (getattr(earlier, name) if earlier else 0)
+        for name in ("streamed", "segments", "finished", "user_words")
+    }
+    streams = calls["streamed"]
+    segments = -(-calls["segments"] // streams) if streams else 0
     at_once = bool(cell.arrivals) or status.side_by_side > 1
     return {
         "routing": config.routing if len(status.sessions) > 1 else None,
@@ -53,8 +61,8 @@ def effects(engine: Engine, cell: Cell, last: Call | None) -> dict[str, Any]:
         "start aside": config.parallel_start and bool(config.languages),
         "warm-up": [status.warmup.strategy, status.warmup.planned],
         "finite": config.check_finite,
-        "finished": status.calls.finished > 0,
-        "user words": status.calls.user_words > 0,
+        "finished": calls["finished"] > 0,
+        "user words": calls["user_words"] > 0,
         "chunks": [round(item.duration_s / MILLISECOND, 3) for item in deliveries],
         "held back": min(max(1, config.prebuffer), len(deliveries)),
         "adaptive": status.cushion is not None and bool(deliveries),

@@ -10,14 +10,14 @@ import contextlib
 import os
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
 from kokoro_lab.measure.records.cell import QuietReading
 
-__all__ = ["OTHER_CPU_LIMIT", "STEAL_LIMIT", "Snapshot", "reading", "settle", "snapshot"]
+__all__ = ["OTHER_CPU_LIMIT", "STEAL_LIMIT", "Snapshot", "own_reading", "reading", "settle", "snapshot", "with_waiting"]
 
 OTHER_CPU_LIMIT = 0.03
 """Share of all CPU time that other processes may use before a block is contaminated (measurement rule 8)."""
@@ -94,17 +94,42 @@ def reading(before: Snapshot, after: Snapshot) -> QuietReading:
     The CPU time of other processes is all busy time less that of the worker (our finished children) and of this
     process. This process is judged too: it must sleep while it waits for a worker.
     """
+    waiting_s = after.own_self - before.own_self
+    return _reading(before, after, measured_s=after.own_children - before.own_children, waiting_s=waiting_s)
+
+
+def own_reading(before: Snapshot, after: Snapshot) -> QuietReading:
+    """The same between two snapshots of the measured process itself, which does not know the process that waits."""
+    own = [taken.own_self + taken.own_children for taken in (before, after)]
+    return _reading(before, after, measured_s=own[1] - own[0], waiting_s=None)
+
+
+def with_waiting(own: QuietReading, whole: QuietReading) -> QuietReading:
+    """The reading of one cell of a shared process, completed by that of the process that waited for all its cells.
+
+    own: of the measured process.
+    whole: of the process that waited, from before the first cell to after the last.
+    """
+    share = whole.harness_cpu_share
+    if share is None or share <= OTHER_CPU_LIMIT:
+        return replace(own, harness_cpu_share=share)
+    reason = "; ".join(filter(None, (own.reason, _waited(share))))
+    return replace(own, harness_cpu_share=share, contaminated=True, reason=reason)
+
+
+def _reading(before: Snapshot, after: Snapshot, *, measured_s: float, waiting_s: float | None) -> QuietReading:
+    """measured_s, waiting_s: CPU time of the measured process and of the process that waits for it."""
     wall = max(after.wall - before.wall, 1e-9)
     capacity = wall * after.cpus
     resolution = 2 * TICK_S * after.cpus
-    mine = after.own_self - before.own_self
-    other = max(after.busy - before.busy - mine - (after.own_children - before.own_children), 0.0)
+    mine = waiting_s or 0.0
+    other = max(after.busy - before.busy - mine - measured_s, 0.0)
     steal = max(after.steal - before.steal, 0.0)
     reasons = []
     if other / capacity > OTHER_CPU_LIMIT and other > resolution:
         reasons.append(f"other processes used {other / capacity:.1%} of the CPU time")
     if mine / capacity > OTHER_CPU_LIMIT and mine > resolution:
-        reasons.append(f"the waiting process used {mine / capacity:.1%} of the CPU time")
+        reasons.append(_waited(mine / capacity))
     if steal / capacity > STEAL_LIMIT and steal > resolution:
         reasons.append(f"the hypervisor took {steal / capacity:.1%} of the CPU time")
     stalls = {
@@ -116,7 +141,7 @@ def reading(before: Snapshot, after: Snapshot) -> QuietReading:
         contaminated=bool(reasons),
         reason="; ".join(reasons),
         other_cpu_share=other / capacity,
-        harness_cpu_share=mine / capacity,
+        harness_cpu_share=None if waiting_s is None else mine / capacity,
         steal_share=steal / capacity,
         cpu_pressure=stalls.get("cpu"),
         memory_pressure=stalls.get("memory"),
@@ -126,6 +151,10 @@ def reading(before: Snapshot, after: Snapshot) -> QuietReading:
         governor=after.governor,
         on_battery=after.on_battery,
     )
+
+
+def _waited(share: float) -> str:
+    return f"the waiting process used {share:.1%} of the CPU time"
 
 
 def _pressure(name: str) -> float | None:

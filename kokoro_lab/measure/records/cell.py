@@ -26,12 +26,14 @@ from kokoro_lab.measure.records.readings import (
     QuietReading,
     RenderingReading,
     Repeat,
+    VisitReading,
 )
 from kokoro_lab.measure.records.record import Record
 from kokoro_lab.runtime.settings import GraphLevel
 
 __all__ = [
     "OTHER_TEXT",
+    "PROCESSES",
     "REQUEST_SEPARATOR",
     "RETRY_STRIDE",
     "STATES",
@@ -43,6 +45,7 @@ __all__ = [
     "GateReading",
     "LoadReading",
     "ModelReading",
+    "Processes",
     "ProviderReading",
     "QuietReading",
     "RenderingReading",
@@ -50,6 +53,8 @@ __all__ = [
     "Scalar",
     "State",
     "Status",
+    "VisitKey",
+    "VisitReading",
 ]
 
 Scalar = str | int | float | bool
@@ -57,11 +62,17 @@ Delivery = Literal["whole", "stream"]
 Arrivals = Literal["", "poisson", "ramp", "closed"]
 State = Literal["warm", "cold", "cold-process", "cold-session", "cold-shape"]
 Status = Literal["ok", "partial", "unavailable", "error"]
+Processes = Literal["own", "shared"]
+VisitKey = tuple[str, str, str, tuple[tuple[str, str], ...], int, str]
 
 STATES: tuple[State, ...] = ("warm", "cold", "cold-process", "cold-session", "cold-shape")
 """warm: steady repeats. cold: fresh process, the model's files dropped from the page cache. cold-process: fresh
 process, file cache as it is. cold-session: a second session in a process that has imports and G2P ready. cold-shape:
 first call of this text in a session warmed up with another length."""
+
+PROCESSES: tuple[Processes, ...] = ("own", "shared")
+"""own: every block is a fresh process. shared: in each round, one fresh process measures all cells with the same
+`Cell.visit_key` in turn, which is a visit."""
 
 OTHER_TEXT = "This sentence is here so that the shape that is measured next has never been seen by the session."
 """The text that the session of a `cold-shape` cell is warmed up with."""
@@ -125,6 +136,9 @@ class Cell(Record):
     """Most warm-up calls before a warm block is timed, steady or not."""
     replica: Annotated[int, Range(0, 10_000)] = 0
     """Distinguishes two measurements of one configuration: cells that differ in nothing else are an A/A pair."""
+    process: Processes = "own"
+    """Whether a block has a fresh process of its own, or shares one with other cells of its round. Cells that differ in
+    it are never pooled and never compared with each other."""
     reference: bool = False
     """The cell whose audio the others with the same `gate_key` are compared with; exactly one per group."""
 
@@ -153,6 +167,21 @@ class Cell(Record):
         if self.arrivals and self.state != "warm":
             says = f"a cell under load is warm, and state is {self.state!r} with arrivals {self.arrivals!r}"
             yield Mistake(("arrivals", "state"), says, "use the state warm, or no arrivals")
+        if self.process == "shared" and not self.may_share:
+            says = "a shared process measures warm calls of one text only"
+            yield Mistake(("process",), says, "use a process of its own for cold states, loads and sessions")
+
+    @property
+    def may_share(self) -> bool:
+        """Whether other cells may be measured in its process: it is warm, and makes one call after another with one
+        text."""
+        return self.state == "warm" and not self.arrivals and len(self.requests) == 1
+
+    @property
+    def visit_key(self) -> VisitKey:
+        """What the cells that share a process have in common; the other engine settings may differ."""
+        where = (self.model, self.environment, self.provider, self.provider_options)
+        return (*where, self.intra_op_threads, self.graph_level)
 
     @functools.cached_property
     def id(self) -> str:
@@ -207,6 +236,7 @@ class BlockResult(Record):
     """What was cold: file_cache, process, session, shape -> how it was made cold; of a fresh process also measured
     (cold or cold-process), and of each file that it reads "file NAME" -> what was in the page cache."""
     rss_peak_mb: float | None = None
+    """Of the whole process; None for a cell that shared it, like `rss_steady_mb`."""
     rss_steady_mb: float | None = None
     provider: ProviderReading | None = None
     settings_digest: str = ""
@@ -227,6 +257,8 @@ class BlockResult(Record):
     """The distinct renderings of the timed calls that the gate looks at, the last call's first; empty for a session."""
     load: LoadReading | None = None
     """How the calls of a cell with arrivals went."""
+    visit: VisitReading | None = None
+    """Its part of a shared process; None for a process of its own."""
     energy_j: float | None = None
     """Package energy over the timed repeats, where the machine reports it."""
     energy_source: str = ""
@@ -242,7 +274,7 @@ class BlockResult(Record):
 
 @dataclass(frozen=True)
 class Block(Record):
-    """A fresh process that measured one cell, with its circumstances."""
+    """The measurement of one cell by a fresh process, with its circumstances."""
 
     cell: Cell
     block: int
@@ -260,9 +292,17 @@ class Block(Record):
     started_at: str = ""
     """UTC, ISO 8601."""
     wall_s: float = 0.0
-    """From spawn to exit of the worker."""
+    """From spawn to exit of the worker; of a shared process, this cell's part of that time."""
+    place: int | None = None
+    """Position among the cells of a shared process, from 0; None for a process of its own."""
     audio_path: str = ""
     """float32 .npy of the last repeat, when it was stored (reference cells, and each cell's first block)."""
+
+    def values(self, figure: str) -> list[float]:
+        """A numeric field of Repeat, for every repeat; none for the memory of a process that several cells shared."""
+        if figure == "rss_mb" and self.cell.process == "shared":
+            return []
+        return [float(getattr(repeat, figure)) for repeat in self.result.repeats]
 
     @property
     def key(self) -> tuple[str, int]:

@@ -23,6 +23,7 @@ __all__ = [
     "QuietReading",
     "RenderingReading",
     "Repeat",
+    "VisitReading",
     "stayed_cached",
     "worst_verdict",
 ]
@@ -157,6 +158,18 @@ class QuietReading(Record):
     temperature_c: float | None = None
     governor: str | None = None
     on_battery: bool | None = None
+
+
+@dataclass(frozen=True)
+class VisitReading(Record):
+    """One cell of a process that measures several cells in turn, as that process saw it."""
+
+    place: int
+    """Position among the cells of the process, from 0."""
+    wall_s: float
+    """From the end of the cell before, or the start of the process, to the end of this cell."""
+    quiet: QuietReading
+    """While this cell was measured, from loading its engine to its last timed call."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Choose the next block to measure, until the plan is complete, the comparisons are decided or the budget is spent."""
+"""Choose the next process to start, until the plan is complete, the comparisons are decided or the budget is spent."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import shutil
 import time
@@ -18,14 +19,14 @@ from kokoro_lab.files.scratch import remove_abandoned
 from kokoro_lab.files.writing import make_folder, remove_litter, scratch_folder
 from kokoro_lab.measure.block.renderings import audio_paths
 from kokoro_lab.measure.machine import pagecache
-from kokoro_lab.measure.machine.interference import reading, settle, snapshot
+from kokoro_lab.measure.machine.interference import reading, settle, snapshot, with_waiting
 from kokoro_lab.measure.machine.lock import exclusive_measurement
 from kokoro_lab.measure.machine.wall_clock import SteadyClock
-from kokoro_lab.measure.records.cell import RETRY_STRIDE, Block, BlockResult, Cell, GateReading
+from kokoro_lab.measure.records.cell import RETRY_STRIDE, Block, BlockResult, Cell, GateReading, QuietReading
 from kokoro_lab.measure.sampling.audio_gate import RunAudio, judge_renderings, reference_of, vouched_reading
 from kokoro_lab.measure.sampling.expected_bytes import cell_files
-from kokoro_lab.measure.sampling.launch import WORKER_COMMAND, WorkerOutcome, launch
-from kokoro_lab.measure.sampling.rounds import Slot, rounds
+from kokoro_lab.measure.sampling.launch import WORKER_COMMAND, VisitPart, WorkerOutcome, launch_visit
+from kokoro_lab.measure.sampling.rounds import Slot, rounds, visits
 from kokoro_lab.measure.statistics.same_bytes import SameBytes, parts_of_block
 
 __all__ = ["Event", "EventKind", "Resume", "SamplingPolicy", "sample"]
@@ -55,8 +56,17 @@ class Event:
     """Blocks of the whole plan."""
 
 
+Leaving = Callable[[int], Collection[str]]
+"""Number of finished rounds -> ids of the cells that are in no later round."""
+
+
 def _ignore(event: Event) -> None:
     """Default listener: does nothing."""
+
+
+def _nobody(rounds: int) -> Collection[str]:
+    """By default every cell stays to the end."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -68,12 +78,12 @@ class SamplingPolicy:
     seed: int
     """Of the random order of each round."""
     budget_s: float | None = None
-    """Seconds after which no new block starts, except each cell's first; nor does a block start that would end later,
-    judging by the cell's slowest block. None: no limit."""
+    """Seconds after which no new process starts, except for each cell's first block; nor does one start that would end
+    later, judging by the slowest process with these cells. None: no limit."""
     retries: int = 1
     """How often a contaminated block is measured again."""
     timeout_s: float = 900.0
-    """Seconds after which a worker is killed and its block becomes an error."""
+    """Seconds for each of its cells after which a worker is killed and its blocks become errors."""
     worker_command: Sequence[str] = WORKER_COMMAND
     lock: Path | None = None
     """The lock file that prevents two runs from measuring at once; None: the machine's."""
@@ -127,13 +137,18 @@ def sample(
     resume: Resume = FROM_THE_START,
     on_event: Callable[[Event], None] = _ignore,
     enough: Callable[[int], str | None] | None = None,
+    leaving: Leaving = _nobody,
 ) -> Iterator[Block]:
     """Measure every cell as often as the policy says, interleaved; yield each finished block.
 
     A contaminated block is measured again at once or, in a resumed run, at its place in the plan, within the budget, as
     a block of its own that names the one it replaces; so is, in a resumed run, a block that ended with an error. A
     block that measured other bytes than the run's earlier blocks is an error. `enough`: asked after every second round
-    (with the number of finished rounds) whether the comparisons are decided; a reason ends the sampling.
+    (with the number of finished rounds) whether the comparisons are decided; a reason ends the sampling. `leaving`:
+    asked after every round which cells are not needed in later ones; without any left, the sampling ends.
+
+    Cells that share a process in a round (`rounds`) are measured by it in turn. The contaminated ones among them are
+    measured again in a further process, and after a crash the cells that were not answered are errors.
 
     In round 0 a cell may come before its reference, whose audio its gate needs. Such a block is yielded as soon as the
     reference has been measured, within that round; if the process is killed before, the block is measured again.
@@ -145,7 +160,7 @@ def sample(
         raise PlanError("the same cell is in the plan twice; give A/A pairs different replica numbers")
     plan = list(rounds(cells, policy.blocks, policy.seed))
     references = reference_of(cells)
-    return _Sampling(references, policy, run_dir, resume, on_event=on_event, total=len(plan)).run(plan, enough)
+    return _Sampling(references, policy, run_dir, resume, on_event=on_event, total=len(plan)).run(plan, enough, leaving)
 
 
 @dataclass(frozen=True)
@@ -185,11 +200,14 @@ class _Sampling:
         self._finished = 0
         self._ahead: set[str] = set()
         self._waiting: list[_MeasuredBlock] = []
-        self._slowest: dict[str, float] = {}
+        self._slowest: dict[frozenset[str], float] = {}
+        self._left: frozenset[str] = frozenset()
         self._began = time.monotonic()
         self._clock = SteadyClock()
 
-    def run(self, slots: Sequence[Slot], enough: Callable[[int], str | None] | None) -> Iterator[Block]:
+    def run(
+        self, slots: Sequence[Slot], enough: Callable[[int], str | None] | None, leaving: Leaving
+    ) -> Iterator[Block]:
         with exclusive_measurement(f"run {self._run_dir.name}", path=self._policy.lock):
             make_folder(self._run_dir)
             remove_litter(self._run_dir)
@@ -197,39 +215,56 @@ class _Sampling:
                 remove_abandoned(run, BLOCK)
             self._began = time.monotonic()
             try:
-                yield from self._gated(self._measured(slots, enough))
+                yield from self._gated(self._measured(slots, enough, leaving))
             finally:
                 for item in self._waiting:
                     item.files.close()
 
-    def _measured(self, slots: Sequence[Slot], enough: Callable[[int], str | None] | None) -> Iterator[_MeasuredBlock]:
+    def _measured(
+        self, slots: Sequence[Slot], enough: Callable[[int], str | None] | None, leaving: Leaving
+    ) -> Iterator[_MeasuredBlock]:
         self._ahead = {
             slot.cell.id
             for slot in slots
             if slot.cell.reference and slot.round == 0 and (slot.cell.id, slot.round) not in self._done
         }
         measured = set(self._answered)
-        for position, slot in enumerate(slots):
-            if (slot.cell.id, slot.round) in self._done:
-                self._finished += 1
-                yield from self._owed_retries(slot, measured)
-            elif slot.cell.id in measured and not self._affordable(slot.cell):
+        plan = visits(slots)
+        for position, visit in enumerate(plan):
+            staying = [slot for slot in visit if slot.cell.id not in self._left]
+            new = [slot for slot in staying if (slot.cell.id, slot.round) not in self._done]
+            for slot in staying:
+                if slot not in new:
+                    self._finished += 1
+                    yield from self._owed_retries(slot, measured)
+            if new and all(slot.cell.id in measured for slot in new) and not self._affordable(new):
                 self._say("budget", f"the budget of {self._budget_s:g} s is spent after {self._finished} blocks")
                 # Cells without a block still get one; this happens in resumed runs only.
-                yield from self._first_blocks(slots[position:], measured)
+                yield from self._first_blocks(plan[position:], measured)
                 return
-            else:
-                measured.add(slot.cell.id)
-                yield from self._slot(slot)
-            ends_round = position + 1 == len(slots) or slots[position + 1].round != slot.round
-            if (
-                ends_round
-                and slot.round % LOOK_EVERY == LOOK_EVERY - 1
-                and enough is not None
-                and (reason := enough(slot.round + 1))
-            ):
+            measured.update(slot.cell.id for slot in new)
+            yield from self._visit(dict.fromkeys(new, 0))
+            number = visit[0].round
+            ends_round = position + 1 == len(plan) or plan[position + 1][0].round != number
+            if ends_round and (reason := self._after_round(number + 1, slots, enough, leaving)):
                 self._say("enough", reason)
                 return
+
+    def _after_round(
+        self,
+        number: int,
+        slots: Sequence[Slot],
+        enough: Callable[[int], str | None] | None,
+        leaving: Leaving,
+    ) -> str | None:
+        """Why the sampling ends after this many rounds; None where it goes on, with the cells that are still needed."""
+        if number % LOOK_EVERY == 0 and enough is not None and (reason := enough(number)):
+            return reason
+        self._left |= frozenset(leaving(number))
+        later = [slot for slot in slots if slot.round >= number]
+        if later and self._left.issuperset(slot.cell.id for slot in later):
+            return f"every comparison is decided after {number} rounds"
+        return None
 
     def _gated(self, measured: Iterable[_MeasuredBlock]) -> Iterator[Block]:
         """The blocks with their gates, in the order in which they were measured, except that a block whose reference
@@ -260,9 +295,9 @@ class _Sampling:
 
     def _owed_retries(self, slot: Slot, measured: set[str]) -> Iterator[_MeasuredBlock]:
         for attempt in self._attempts(slot):
-            if slot.cell.id not in measured or self._affordable(slot.cell):
+            if slot.cell.id not in measured or self._affordable([slot]):
                 measured.add(slot.cell.id)
-                yield from self._slot(slot, attempt)
+                yield from self._visit({slot: attempt})
 
     def _attempts(self, slot: Slot) -> list[int]:
         """The attempts that are owed to a slot."""
@@ -272,63 +307,64 @@ class _Sampling:
             if cell_id == slot.cell.id and number % RETRY_STRIDE == slot.round
         )
 
-    def _first_blocks(self, slots: Sequence[Slot], measured: set[str]) -> Iterator[_MeasuredBlock]:
-        for slot in slots:
-            if slot.cell.id not in measured:
-                measured.add(slot.cell.id)
-                done = (slot.cell.id, slot.round) in self._done
-                yield from self._slot(slot, *(self._attempts(slot)[:1] if done else ()))
+    def _first_blocks(self, plan: Iterable[Sequence[Slot]], measured: set[str]) -> Iterator[_MeasuredBlock]:
+        for visit in plan:
+            first = [slot for slot in visit if slot.cell.id not in measured]
+            measured.update(slot.cell.id for slot in first)
+            owed = {slot: self._attempts(slot) for slot in first if (slot.cell.id, slot.round) in self._done}
+            yield from self._visit({slot: next(iter(owed.get(slot, ())), 0) for slot in first})
 
-    @staticmethod
-    def _key(slot: Slot, attempt: int) -> tuple[str, int]:
-        return slot.cell.id, attempt * RETRY_STRIDE + slot.round
-
-    def _slot(self, slot: Slot, first: int = 0) -> Iterator[_MeasuredBlock]:
-        """The block of a slot, starting with attempt `first`, and its retries as long as it is contaminated."""
-        last = max(first, self._policy.retries)
-        for attempt in range(first, last + 1):
-            _, number = self._key(slot, attempt)
-            item = self._measure(slot, attempt, number)
-            block = item.block
-            self._slowest[slot.cell.id] = max(self._slowest.get(slot.cell.id, 0.0), block.wall_s)
-            self._finished += attempt == 0
-            self._say("finished", block.result.error or block.result.status, slot.cell, number)
-            yield item
-            if not block.quiet.contaminated or attempt == last or not self._affordable(slot.cell):
+    def _visit(self, attempts: Mapping[Slot, int]) -> Iterator[_MeasuredBlock]:
+        """The blocks of a process, starting with these attempts, and in further processes the retries of those that are
+        contaminated."""
+        last = {slot: max(first, self._policy.retries) for slot, first in attempts.items()}
+        while attempts:
+            items = self._measure(attempts)
+            cells = frozenset(slot.cell.id for slot in attempts)
+            wall_s = sum(item.block.wall_s for item in items)
+            self._slowest[cells] = max(self._slowest.get(cells, 0.0), wall_s)
+            again = {}
+            for (slot, attempt), item in zip(attempts.items(), items, strict=True):
+                block = item.block
+                self._finished += attempt == 0
+                self._say("finished", block.result.error or block.result.status, slot.cell, block.block)
+                yield item
+                if block.quiet.contaminated and attempt < last[slot]:
+                    again[slot] = item
+            if not self._affordable(list(again)):
                 return
-            self._say("retry", f"contaminated, measuring again: {block.quiet.reason}", slot.cell, number)
+            for slot, item in again.items():
+                reason = item.block.quiet.reason
+                self._say("retry", f"contaminated, measuring again: {reason}", slot.cell, item.block.block)
+            attempts = {slot: attempts[slot] + 1 for slot in again}
 
-    def _measure(self, slot: Slot, attempt: int, number: int) -> _MeasuredBlock:
-        self._say("start", "measuring", slot.cell, number)
-        with contextlib.ExitStack() as files:
-            # In the run's folder, so that the audio can be moved without copying it to another file system.
-            work = files.enter_context(scratch_folder(self._run_dir, prefix=BLOCK))
-            started_at = self._clock.now().isoformat(timespec="milliseconds")
+    def _measure(self, attempts: Mapping[Slot, int]) -> list[_MeasuredBlock]:
+        """Measure the cells of these slots in one process."""
+        with contextlib.ExitStack() as stack:
+            parts, files = [], []
+            for slot, attempt in attempts.items():
+                self._say("start", "measuring", slot.cell, attempt * RETRY_STRIDE + slot.round)
+                own = stack.enter_context(contextlib.ExitStack())
+                # In the run's folder, so that the audio can be moved without copying it to another file system.
+                work = own.enter_context(scratch_folder(self._run_dir, prefix=BLOCK))
+                made_cold = functools.partial(_made_cold, slot.cell) if slot.cell.state == "cold" else None
+                parts.append(VisitPart(slot.cell, work, made_cold))
+                files.append(own)
+            started_at = self._clock.now()
             settle()
             before = snapshot()
-            launched = launch(
-                slot.cell,
-                work,
-                command=self._policy.worker_command,
-                made_cold=functools.partial(_made_cold, slot.cell) if slot.cell.state == "cold" else None,
-                timeout_s=self._policy.timeout_s,
-            )
-            after = snapshot()
-            launched = self._of_the_same_bytes(slot.cell, launched)
-            kept = files.pop_all()
-        block = Block(
-            cell=slot.cell,
-            block=number,
-            order=slot.order,
-            round=slot.round,
-            result=launched.result,
-            quiet=reading(before, after),
-            attempt=attempt,
-            replaces=number - RETRY_STRIDE if attempt else None,
-            started_at=started_at,
-            wall_s=launched.wall_s,
-        )
-        return _MeasuredBlock(block, launched, kept)
+            outcomes = launch_visit(parts, command=self._policy.worker_command, timeout_s=self._policy.timeout_s)
+            quiet = reading(before, snapshot())
+            items = []
+            for place, (slot, attempt) in enumerate(attempts.items()):
+                launched = self._of_the_same_bytes(slot.cell, outcomes[place])
+                shared = slot.cell.process == "shared"
+                block = _block(slot, attempt, launched, quiet)
+                moment = started_at.isoformat(timespec="milliseconds")
+                block = replace(block, started_at=moment, place=place if shared else None)
+                started_at += datetime.timedelta(seconds=launched.wall_s)
+                items.append(_MeasuredBlock(block, launched, files[place].pop_all()))
+            return items
 
     def _of_the_same_bytes(self, cell: Cell, launched: WorkerOutcome) -> WorkerOutcome:
         """The outcome unchanged, or an error in its place if it measured other bytes than the blocks before it."""
@@ -336,8 +372,10 @@ class _Sampling:
         if not result.repeats or not (wrong := self._bytes.take(cell, parts_of_block(result))):
             return launched
         error = f"measured other bytes than the run's earlier blocks: {', '.join(wrong)}; put the former ones back"
-        refused = BlockResult(
-            "error", error, model=result.model, identity=result.identity, versions=result.versions, cold=result.cold
+        refused = replace(
+            BlockResult("error", error, model=result.model, identity=result.identity, versions=result.versions),
+            cold=result.cold,
+            visit=result.visit,
         )
         return replace(launched, result=refused, audio=None)
 
@@ -358,12 +396,32 @@ class _Sampling:
         gate = judge_renderings(reference, expected, renderings, launched.result)
         return vouched_reading(cell, gate, launched.result.model), str(stored)
 
-    def _affordable(self, cell: Cell) -> bool:
-        left = self._budget_s - (time.monotonic() - self._began)
-        return left > self._slowest.get(cell.id, 0.0)
+    def _affordable(self, slots: Collection[Slot]) -> bool:
+        """Whether a process for these slots would end within the budget, judging by the processes that had at least
+        their cells."""
+        cells = {slot.cell.id for slot in slots}
+        longest = min((seconds for group, seconds in self._slowest.items() if cells <= group), default=0.0)
+        return self._budget_s - (time.monotonic() - self._began) > longest
 
     def _say(self, kind: EventKind, message: str, cell: Cell | None = None, block: int = -1) -> None:
         self._on_event(Event(kind, message, cell, block, self._finished, self._total))
+
+
+def _block(slot: Slot, attempt: int, launched: WorkerOutcome, quiet: QuietReading) -> Block:
+    """The block of a slot; `quiet`: of its whole process, which a shared one has read for each cell."""
+    number = attempt * RETRY_STRIDE + slot.round
+    visit = launched.result.visit
+    return Block(
+        cell=slot.cell,
+        block=number,
+        order=slot.order,
+        round=slot.round,
+        result=launched.result,
+        quiet=with_waiting(visit.quiet, quiet) if visit else quiet,
+        attempt=attempt,
+        replaces=number - RETRY_STRIDE if attempt else None,
+        wall_s=launched.wall_s,
+    )
 
 
 def _refuse_full_disk(folder: Path) -> None:

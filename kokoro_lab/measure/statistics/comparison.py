@@ -149,7 +149,7 @@ class _Terms:
 
 def block_value(block: Block, figure: str = "total_ms") -> BlockValue | None:
     """The median of one figure (a numeric field of Repeat) over a block's repeats; None for a block without a value."""
-    values = [float(getattr(repeat, figure)) for repeat in block.result.repeats]
+    values = block.values(figure)
     if not values or not min(values) > 0.0:
         return None
     text = block.cell.text_preset or block.cell.text

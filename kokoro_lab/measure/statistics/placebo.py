@@ -60,4 +60,4 @@ def _levels(cell: Cell) -> dict[str, Scalar]:
 
 def _rest(cell: Cell) -> tuple[object, ...]:
     """The fields that two cells must share to differ in one factor only; the number of calls does not matter."""
-    return (cell.model, *cell.gate_key, cell.state, cell.delivery)
+    return (cell.model, *cell.gate_key, cell.state, cell.delivery, cell.process)

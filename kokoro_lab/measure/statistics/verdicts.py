@@ -31,6 +31,7 @@ __all__ = [
     "Twin",
     "counterparts",
     "judge_run",
+    "noise_labels",
     "why_invalid",
     "with_twins",
     "worst_gate",
@@ -74,7 +75,8 @@ class RunVerdicts:
     figure: str
     cells: tuple[CellVerdict, ...]
     noise: dict[str, NoiseFloor]
-    """Text -> noise floor and smallest detectable effect; states other than warm are separate ("short, cold")."""
+    """Text -> noise floor and smallest detectable effect; states other than warm are separate ("short, cold"), and so
+    are shared processes where a text has both kinds."""
     twins: tuple[Twin, ...]
 
     def ranked(self, gate: Literal["equivalent", "close"] = "equivalent") -> tuple[CellVerdict, ...]:
@@ -132,7 +134,7 @@ def judge_run(blocks: Iterable[Block], figure: str = "total_ms", *, alpha: float
 
 
 def counterparts(cells: Iterable[Cell]) -> dict[Cell, Cell]:
-    """Each cell -> the cell it is compared with: its group's reference, in the cell's own state and delivery.
+    """Each cell -> the cell it is compared with: its group's reference, in the cell's own state, delivery and process.
 
     Repeats and warm-up cap are not factors: a cold cell may have been planned with other numbers than the warm
     reference. Cells that are themselves the counterpart, or have none, are left out.
@@ -144,7 +146,7 @@ def counterparts(cells: Iterable[Cell]) -> dict[Cell, Cell]:
         reference = references.get(cell.gate_key)
         if reference is None:
             continue
-        wanted = replace(_unscheduled(reference), state=cell.state, delivery=cell.delivery)
+        wanted = replace(_unscheduled(reference), state=cell.state, delivery=cell.delivery, process=cell.process)
         base = next((other for other in known if _unscheduled(other) == wanted), None)
         if base is not None and base != cell:
             bases[cell] = base
@@ -188,14 +190,27 @@ def why_invalid(blocks: Sequence[Block]) -> str:
 
 
 def _noise(values: dict[Cell, list[BlockValue]]) -> dict[str, NoiseFloor]:
-    """Text (and state, when it is not warm) -> noise floor, from the uncontaminated blocks of all its cells."""
+    """Label -> noise floor, from the uncontaminated blocks of all cells with that label."""
     texts: dict[str, dict[str, list[float]]] = {}
+    labels = noise_labels(values)
     for cell, measured in values.items():
         clean = [value.value for value in measured if value.usable]
         if clean:
-            kind = "" if cell.state == "warm" else f", {cell.state}"
-            texts.setdefault(_text(cell) + kind, {})[cell.id] = clean
+            texts.setdefault(labels[cell], {})[cell.id] = clean
     return {text: noise_floor(cells) for text, cells in texts.items()}
+
+
+def noise_labels(cells: Iterable[Cell]) -> dict[Cell, str]:
+    """Cell -> the name of the noise that it shares with others: its text, its state when that is not warm, and where a
+    text has cells of own and of shared processes, which of them it is."""
+    known = list(cells)
+    kinds = {(_text(cell), cell.state, cell.process) for cell in known}
+    labels = {}
+    for cell in known:
+        label = _text(cell) + ("" if cell.state == "warm" else f", {cell.state}")
+        both = cell.process == "shared" and (_text(cell), cell.state, "own") in kinds
+        labels[cell] = label + (", shared process" if both else "")
+    return labels
 
 
 def _text(cell: Cell) -> str:

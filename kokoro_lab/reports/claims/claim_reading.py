@@ -54,9 +54,11 @@ USUAL: Mapping[str, Any] = {
     "lang": "en-us",
     "seed": 0,
     "replica": 0,
+    "process": "own",
 }
 """Level of each factor that a claim does not name: the default of `Cell`, and no variant of the model. The second cell
-of an A/A pair (replica 1) is never a candidate."""
+of an A/A pair (replica 1) is never a candidate. In a run without such a cell with a process of its own, cells that
+shared theirs stand for it: see `matching_cells`."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,15 @@ def candidate_cells(evidence: Evidence, metric: str, filters: Mapping[str, Any],
 
 def matching_cells(frame: pd.DataFrame, filters: Mapping[str, Any], notebook: str) -> pd.DataFrame:
     """Rows of the cells that have the levels of the filters, and the usual level of every other factor; of the claim's
-    own notebook, for the same factors may be measured with other numbers of calls elsewhere."""
-    return matching(frame, {**USUAL, **filters, "notebook": notebook})
+    own notebook, for the same factors may be measured with other numbers of calls elsewhere.
+
+    A claim that does not name the process is about a process of its own. In a run that has no such cell it is read from
+    the cells that shared theirs, never from both.
+    """
+    rows = matching(frame, {**USUAL, **filters, "notebook": notebook})
+    if rows.empty and "process" not in filters:
+        rows = matching(frame, {**USUAL, **filters, "notebook": notebook, "process": "shared"})
+    return rows
 
 
 def not_measured(claim: Claim) -> ClaimReading:

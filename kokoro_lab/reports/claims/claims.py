@@ -76,6 +76,7 @@ FILTER_COLUMNS = frozenset(
         "arrivals",
         "clients",
         "engine_settings",
+        "process",
     }
 )
 """Factor columns of the samples table that a claim may filter on, and the recipe of the model.

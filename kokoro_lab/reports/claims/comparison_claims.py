@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from kokoro_lab.measure.records.cell import PROCESSES
 from kokoro_lab.measure.statistics.intervals import Interval
 from kokoro_lab.measure.statistics.percentiles import percentile, percentile_interval
 from kokoro_lab.measure.statistics.ratios import ratio_of_intervals
@@ -31,7 +32,7 @@ __all__ = ["comparison_reading"]
 
 PAIRING = (
     *("provider", "intra_op_threads", "graph_level", "precision", "text_preset", "voice", "speed", "lang", "state"),
-    *("arrivals", "clients", "model"),
+    *("arrivals", "clients", "model", "process"),
 )
 """Factors in which two compared cells must agree, except those that the claim varies."""
 
@@ -46,13 +47,20 @@ TAIL = 0.95
 
 def comparison_reading(claim: Claim, between: Compare, evidence: Evidence) -> ClaimReading:
     """The candidate compared with the baseline cell that differs from it only in the claim's factors; of several
-    candidates, the best, corrected for the choice."""
+    candidates, the best, corrected for the choice. Both sides had processes of their own or, in a run that lacks such
+    cells of one side, shared ones."""
     notebook = claim.resolve.notebook
-    candidates = candidate_cells(evidence, claim.metric, between.candidate, notebook)
-    baseline = candidate_cells(evidence, claim.metric, between.baseline, notebook)
-    sides = {"candidate": candidates, "baseline": baseline}
-    if any(side.rows.empty for side in sides.values()):
+    for process in PROCESSES:
+        filters = {"candidate": between.candidate, "baseline": between.baseline}
+        sides = {
+            name: candidate_cells(evidence, claim.metric, {"process": process, **levels}, notebook)
+            for name, levels in filters.items()
+        }
+        if not any(side.rows.empty for side in sides.values()):
+            break
+    else:
         return not_measured(claim)
+    candidates = sides["candidate"]
     ranked = {name: list(side.each(claim.metric)) for name, side in sides.items()}
     for name, cells in ranked.items():
         if not cells:

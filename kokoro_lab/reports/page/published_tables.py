@@ -43,6 +43,8 @@ def block_rows(evidence: Evidence) -> list[dict[str, Any]]:
     for row in rows:
         key = (row["cell_id"], row["block"])
         figures = medians.loc[key].to_dict() if key in medians.index else dict.fromkeys(METRICS)
+        if row["process"] == "shared":
+            figures["rss_mb"] = None  # the memory of several cells
         names = {name: row[name] for name in CELL}
         shared = {name: row[name] for name in ("cell_id", "block", "round", "status", "gate")}
         flags = {name: bool(row[name]) for name in ("contaminated", "superseded", "counts")}

@@ -16,7 +16,7 @@ from kokoro_lab.errors import AudioError
 from kokoro_lab.measure.block.cache_counts import CACHES
 from kokoro_lab.measure.block.listener import Arrival, Listening, listen
 
-__all__ = ["DERIVED", "EVENTS", "SHARES", "SOAK", "SOUND", "AudioOf", "derived", "stored_audio"]
+__all__ = ["DERIVED", "EVENTS", "OF_THE_PROCESS", "SHARES", "SOAK", "SOUND", "AudioOf", "derived", "stored_audio"]
 
 Row = Mapping[str, Any]
 AudioOf = Callable[[str], "np.ndarray[Any, np.dtype[np.float32]] | None"]
@@ -114,6 +114,20 @@ DERIVED: Mapping[str, Callable[[Row], float | None]] = {
     "rss_peak_mb": lambda row: row["rss_peak_mb"],
 }
 """Metric -> its value from a row of `cells`; None where the block did not record it."""
+
+OF_THE_PROCESS = frozenset(
+    {
+        "startup_ms",
+        "warming_ms",
+        "warming_share",
+        "first_call_ms",
+        "rss_mb",
+        "rss_peak_mb",
+        "rss_step_mb",
+        "rss_reach_mb",
+    }
+)
+"""Metrics of a process as a whole: where several cells shared it, they are those of none of them."""
 
 EVENTS: Mapping[str, tuple[Callable[[Row], tuple[int, float] | None], float]] = {
     "underruns": (_underrun_count, TEN_MINUTES_S),

@@ -23,7 +23,7 @@ from kokoro_lab.measure.records.identity import BlockIdentity
 from kokoro_lab.measure.records.readings import stayed_cached
 from kokoro_lab.measure.statistics.same_bytes import SameBytes, parts_of
 from kokoro_lab.paths import data_folder
-from kokoro_lab.reports.rows.derived_metrics import SOUND, derived, stored_audio
+from kokoro_lab.reports.rows.derived_metrics import OF_THE_PROCESS, SOUND, derived, stored_audio
 from kokoro_lab.store.blocks import records
 from kokoro_lab.store.integrity.seals import RunSeal
 from kokoro_lab.store.layout import Results
@@ -42,6 +42,7 @@ DEFAULTS = {
     "voice": "af_heart",
     "speed": 1.0,
     "lang": "en-us",
+    "process": "own",
 }
 """Default levels; a label names only factors at other levels."""
 
@@ -148,6 +149,8 @@ class Evidence:
         else:
             computed = derived(metric, self.cells, self.samples, stored_audio(self.run_dir))
             frame = self.cells.assign(value=pd.Series(computed, index=self.cells.index, dtype="float64"))
+        if metric in OF_THE_PROCESS:
+            frame = frame[frame["process"] == "own"]
         return frame[frame["value"].notna() & (frame["status"] != "error")]
 
     def blocks(self, metric: str) -> pd.DataFrame:
@@ -213,6 +216,7 @@ DESCRIBING = (
     "architecture",
     "weights",
     "reference",
+    "process",
     "order",
     "recipe",
 )

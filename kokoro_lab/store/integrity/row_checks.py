@@ -39,6 +39,7 @@ CHOICES: Mapping[str, frozenset[str]] = {
     "arrivals": frozenset({"", "poisson", "ramp", "closed"}),
     "status": frozenset({"ok", "partial", "unavailable", "error", "interrupted"}),
     "gate": frozenset({"none", "equivalent", "close", "different"}),
+    "process": frozenset({"own", "shared"}),
     "outlier": frozenset({"", "high", "low"}),
 }
 """Column -> the only values that its readers know."""
@@ -55,7 +56,10 @@ PLAIN_NAMES = frozenset(
 """Columns that are printed as names: they have no control characters, which a terminal would obey."""
 
 COUNTS = frozenset(
-    {"block", "order", "round", "attempt", "replaces", "characters", "samples", "repeat", "pairs", "replica", "link"}
+    {
+        *("block", "order", "round", "attempt", "replaces", "place", "characters", "samples", "repeat", "pairs"),
+        *("replica", "link"),
+    }
 )
 DURATIONS = frozenset({"wall_s", "ttfa_ms", "audio_s", "speech_s", "rtf"})
 """Columns of numbers that are never negative."""

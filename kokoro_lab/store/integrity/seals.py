@@ -6,7 +6,7 @@ the last chain of a run, its head, stands for every block of the run.
 
 The values are those that are read back: the texts, the numbers in the shortest form that gives the same number again,
 times in microseconds. An export in Parquet and one in CSV therefore have the same digests as the tables. Empty values
-are left out, so that columns of later versions change no digest.
+and the defaults of later columns are left out, so that columns of later versions change no digest.
 
 There is no secret key, so the tables alone cannot show two changes: blocks that were cut off the end of a run, and a
 block whose digest was computed again together with the chains of all blocks after it. Both change the head. They are
@@ -57,6 +57,8 @@ LEFT_OUT = frozenset({*SEAL, "origin", "schema_version"})
 
 SINCE = 4
 """Schema version from which on every block and every verdict is sealed."""
+DEFAULTS: Mapping[str, Any] = {"process": "own"}
+"""Columns that came later -> what a migration gives older rows: like an empty value, it changes no digest."""
 AT_ONCE = 20_000  # rows in Python's memory; a slice of all columns is then some 20 MB
 
 ALTERED = "its values were changed after it was stored, and which of them cannot be known"
@@ -281,7 +283,7 @@ def _values(name: str, column: pa.ChunkedArray) -> Sequence[str]:
 
 
 def _named(name: str, text: Callable[[Any], str], value: Any) -> str:
-    if value is None:
+    if value is None or (name in DEFAULTS and value == DEFAULTS[name]):
         return ""
     words = text(value)
     return f"{name}:{len(words)}:{words};"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from kokoro_lab.measure.machine.interference import Snapshot, reading, snapshot
+from kokoro_lab.measure.machine.interference import Snapshot, own_reading, reading, snapshot, with_waiting
 
 BEFORE = Snapshot(wall=100.0, cpus=2, busy=50.0, steal=1.0, own_self=5.0, own_children=7.0, pressure={"cpu": 3.0})
 """Ten seconds later there will have been twenty seconds of CPU time."""
@@ -64,3 +64,15 @@ def test_a_real_hog_is_seen_and_a_real_child_of_ours_is_counted_as_ours() -> Non
     assert quiet.contaminated
     assert quiet.other_cpu_share is not None
     assert quiet.other_cpu_share > 0.1
+
+
+def test_a_measured_process_reads_its_own_time_and_the_waiting_process_completes_it() -> None:
+    own = own_reading(BEFORE, after(busy=19.0, own_self=18.8))
+    assert (own.contaminated, own.harness_cpu_share) == (False, None)
+    assert own.other_cpu_share == pytest.approx(0.01)
+    asleep = with_waiting(own, reading(BEFORE, after(busy=19.0, own_children=18.8)))
+    assert (asleep.contaminated, asleep.harness_cpu_share) == (False, 0.0)
+    awake = with_waiting(own, reading(BEFORE, after(busy=19.7, own_children=18.8, own_self=0.7)))
+    assert awake.contaminated and awake.reason == "the waiting process used 3.5% of the CPU time"
+    disturbed = own_reading(BEFORE, after(busy=19.0, own_self=17.0))
+    assert disturbed.contaminated and with_waiting(disturbed, reading(BEFORE, after())).contaminated

@@ -14,6 +14,7 @@ from kokoro_lab.errors import SettingError
 from kokoro_lab.field_checks import FORMER_NAMES
 from kokoro_lab.measure.block.calls import engine_config
 from kokoro_lab.measure.records.cell import (
+    REQUEST_SEPARATOR,
     STATES,
     Block,
     BlockResult,
@@ -212,3 +213,32 @@ def test_all_mistakes_of_a_cell_are_named_at_once(chosen: dict[str, int]) -> Non
 def test_impossible_cells_are_refused_with_the_field_named(wrong: dict[str, object]) -> None:
     with pytest.raises(SettingError, match=next(iter(wrong))):
         Cell.from_dict({"model": "tiny", "text": "Hi", **wrong})
+
+
+def test_a_shared_process_makes_another_cell_of_another_kind() -> None:
+    own = Cell("tiny", "Hi.", intra_op_threads=2)
+    shared = replace(own, process="shared")
+    assert own.id == Cell("tiny", "Hi.", intra_op_threads=2, process="own").id != shared.id
+    assert Cell.from_dict(shared.as_dict()) == shared
+    assert shared.visit_key == replace(shared, text="Other.", delivery="stream", speed=2.0).visit_key
+    for field, level in {"model": "stand-in", "intra_op_threads": 1, "graph_level": "none", "provider": "cuda"}.items():
+        assert replace(shared, **{field: level}).visit_key != shared.visit_key
+
+
+def test_the_memory_of_a_shared_process_is_a_value_of_none_of_its_blocks() -> None:
+    repeat = Repeat(0, 10.0, 9.0, 0.5, 0.5, 0.02, 0, 0, 0, 10.0, 0, 0, 50.0, True)
+    for process, memory in (("own", [50.0]), ("shared", [])):
+        of = Cell.from_dict({"model": "tiny", "text": "Hi.", "process": process})
+        block = Block(of, 0, 0, 0, BlockResult("ok", repeats=(repeat,)), QuietReading(False))
+        assert (block.values("rss_mb"), block.values("total_ms")) == (memory, [10.0])
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [{"state": "cold"}, {"state": "cold-shape"}, {"arrivals": "closed"}, {"text": f"a{REQUEST_SEPARATOR}b"}],
+)
+def test_what_needs_a_process_of_its_own_does_not_share_one(levels: dict[str, Any]) -> None:
+    own = Cell(**{"model": "tiny", "text": "Hi.", **levels})
+    assert not own.may_share
+    with pytest.raises(SettingError, match="a shared process measures warm calls of one text only; use a process"):
+        replace(own, process="shared")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ from scipy import stats
 
 from kokoro_lab.errors import BusyError, PlanError, StoreError
 from kokoro_lab.measure.machine.lock import exclusive_measurement
-from kokoro_lab.measure.records.cell import RETRY_STRIDE, Block, Cell
+from kokoro_lab.measure.records.cell import RETRY_STRIDE, Block, Cell, QuietReading
 from kokoro_lab.measure.sampling.rounds import rounds
 from kokoro_lab.measure.sampling.sampler import Event, Resume, SamplingPolicy, sample
 
@@ -47,12 +48,14 @@ def start(tmp_path: Path, log: Path) -> Callable[..., Iterator[Block]]:
         contaminated: Collection[tuple[str, int]] = (),
         on_event: Callable[[Event], None] = lambda event: None,
         enough: Callable[[int], str | None] | None = None,
+        leaving: Callable[[int], Collection[str]] = lambda rounds: (),
         resumed: Resume | None = None,
         **changed: Any,
     ) -> Iterator[Block]:
         policy = replace(SamplingPolicy(2, 7, retries=0, worker_command=SCRIPT, lock=tmp_path / "lock"), **changed)
         resume = resumed or Resume(done, contaminated)
-        return sample(cells, policy, run_dir=tmp_path / "run", resume=resume, on_event=on_event, enough=enough)
+        run_dir = tmp_path / "run"
+        return sample(cells, policy, run_dir=run_dir, resume=resume, on_event=on_event, enough=enough, leaving=leaving)
 
     return run
 
@@ -460,3 +463,96 @@ def test_another_cell_of_one_model_must_measure_the_same_file(run: Run, tmp_path
     in_turn = next(seed for seed in range(1_000) if [slot.cell for slot in rounds(cells, 1, seed)] == cells)
     blocks = {block.cell: block.result.status for block in run(cells, blocks=1, seed=in_turn, on_event=swap)}
     assert [blocks[cell] for cell in cells] == ["ok", "ok", "error", "ok"]
+
+
+def shared(*providers: str, text: str = "go") -> list[Cell]:
+    """Cells that share a process for each provider: two of each, told apart by a setting."""
+    return [
+        Cell(
+            "tiny", text, provider=name, engine_settings=settings, process="shared", reference=not number and not place
+        )
+        for number, name in enumerate(providers)
+        for place, settings in enumerate([(), (("chunk_ms", 30.0),)])
+    ]
+
+
+def test_cells_of_one_visit_share_a_process_and_come_in_random_order(run: Run, log: Path) -> None:
+    alone = Cell("tiny", "alone", reference=True)
+    blocks = run([*shared("cpu", "b"), alone], blocks=8)
+    lines = [line.split() for line in log.read_text().splitlines()]
+    processes = [len(list(lines)) for _, lines in itertools.groupby(lines, key=lambda line: line[0])]
+    assert Counter(processes) == {2: 16, 1: 8}, "two visits a round, and a process for the cell with its own"
+    by_process = {block.cell.process: block.place for block in blocks}
+    assert by_process["own"] is None
+    firsts = Counter(block.cell.id for block in blocks if block.place == 0)
+    assert len(firsts) == 4, "every cell of both visits is first at times"
+    assert all(block.gate for block in blocks) and {block.result.status for block in blocks} == {"ok"}
+
+
+def test_a_visit_takes_as_long_as_its_cells_together(run: Run) -> None:
+    blocks = run(shared("cpu"), blocks=1)
+    assert [block.place for block in blocks] == [0, 1]
+    assert blocks[0].wall_s == 0.5, "as the process said"
+    assert blocks[1].wall_s >= 1.0, "the end of the process belongs to its last cell"
+    assert blocks[0].started_at < blocks[1].started_at
+
+
+def test_a_crash_is_an_error_of_the_cells_that_were_not_answered(run: Run) -> None:
+    cells = [Cell("tiny", text, process="shared", reference=True) for text in ("go", "die", "go on")]
+    for seed in range(20):
+        order = [slot.cell.text for slot in rounds(cells, 1, seed)]
+        if order.index("die") == 1:
+            break
+    blocks = run(cells, blocks=1, seed=seed)
+    statuses = {block.cell.text: block.result.status for block in blocks}
+    assert statuses == {order[0]: "ok", "die": "error", order[2]: "error"}
+    assert "SIGKILL" in blocks[-1].result.error
+    again = run(cells[:1], resumed=Resume.after(blocks), blocks=1)
+    assert [block.result.status for block in again] in ([], ["ok"])
+
+
+def test_only_the_contaminated_cells_of_a_visit_are_measured_again(
+    run: Run, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = replace(reading_of_nothing(), harness_cpu_share=0.0)
+    monkeypatch.setattr("kokoro_lab.measure.sampling.sampler.reading", lambda before, after: quiet)
+    cells = [Cell("tiny", text, process="shared", reference=True) for text in ("go", "disturbs")]
+    seed = next(seed for seed in range(20) if next(iter(rounds(cells, 1, seed))).cell.text == "go")
+    blocks = run(cells, blocks=1, seed=seed, retries=1)
+    assert [(block.cell.text, block.attempt, block.quiet.contaminated) for block in blocks] == [
+        ("go", 0, False),
+        ("disturbs", 0, True),
+        ("disturbs", 1, False),
+    ]
+    assert len({line.split()[0] for line in log.read_text().splitlines()}) == 2
+
+
+def reading_of_nothing() -> QuietReading:
+    return QuietReading(False)
+
+
+def test_cells_that_are_not_needed_any_more_leave_the_later_rounds(run: Run) -> None:
+    cells = [*group("cpu", "b", "c"), *group("cpu", text="alone")]
+    asked: list[int] = []
+
+    def leaving(rounds: int) -> set[str]:
+        asked.append(rounds)
+        return {cells[2].id} if rounds >= 2 else set()
+
+    blocks = run(cells, blocks=4, leaving=leaving)
+    counts = Counter((block.cell.text, block.cell.provider) for block in blocks)
+    assert counts == {("go", "cpu"): 4, ("go", "b"): 4, ("go", "c"): 2, ("alone", "cpu"): 4}
+    assert asked == [1, 2, 3, 4]
+
+
+def test_the_run_ends_when_every_cell_of_the_later_rounds_has_left(run: Run) -> None:
+    cells, events = group("cpu", "b"), list[Event]()
+    blocks = run(cells, blocks=9, leaving=lambda rounds: {cell.id for cell in cells}, on_event=events.append)
+    assert len(blocks) == 2
+    assert (events[-1].kind, "after 1 rounds" in events[-1].message) == ("enough", True)
+
+
+def test_the_budget_starts_no_visit_that_would_end_later(run: Run) -> None:
+    cells = [replace(cell, text="sleep 0.5") for cell in shared("cpu")]
+    blocks = run(cells, blocks=9, budget_s=2.0)
+    assert 2 <= len(blocks) < 18 and len(blocks) % 2 == 0, "whole visits"

@@ -46,7 +46,7 @@ def test_the_blocks_still_needed_are_said_in_advance() -> None:
     assert quiet is not None
     assert noisy is not None
     assert 6 <= quiet < noisy
-    assert f"{noisy - 6} (go)" in evidence(0.03, 6).outlook(6)
+    assert f"{noisy - 6} (go, about 1 min)" in evidence(0.03, 6).outlook(6)
     assert evidence(0.03, 6).outlook(noisy) == "" == evidence(0.0, 1).outlook(1)
 
 

@@ -14,7 +14,7 @@ from kokoro_lab.measure.records.cell import (
     Repeat,
     Status,
 )
-from kokoro_lab.measure.statistics.verdicts import judge_run, with_twins, worst_gate
+from kokoro_lab.measure.statistics.verdicts import counterparts, judge_run, with_twins, worst_gate
 
 REFERENCE = Cell("tiny", "Hi", text_preset="short", reference=True)
 
@@ -145,3 +145,22 @@ def test_nothing_is_compared_with_a_reference_that_only_equals_itself() -> None:
     assert worst_gate(alone[:1] + blocks(REFERENCE, 1.0)) == "none", "one doubtful block is enough"
     run = judge_run(alone + blocks(threads(1), 0.5))
     assert run.cells[0].comparison.verdict == "invalid" and run.ranked() == ()
+
+
+def test_cells_of_shared_and_of_own_processes_are_never_compared() -> None:
+    base = Cell("tiny", "Hi.", reference=True, intra_op_threads=2, process="shared")
+    shared, own = replace(base, reference=False, intra_op_threads=1), replace(base, reference=False, process="own")
+    cold = replace(own, state="cold")
+    assert counterparts([base, shared, own, replace(own, intra_op_threads=1), cold]) == {
+        shared: base,
+        replace(own, intra_op_threads=1): own,
+    }
+    assert counterparts([base, replace(own, intra_op_threads=1)]) == {}
+
+
+def test_own_and_shared_processes_of_one_text_have_noise_floors_of_their_own() -> None:
+    shared = replace(REFERENCE, process="shared")
+    both = judge_run([*blocks(REFERENCE, 1.0, spread=0.002), *blocks(shared, 1.0, spread=0.05)]).noise
+    assert set(both) == {"short", "short, shared process"}
+    assert both["short"].sd < 0.01 < both["short, shared process"].sd
+    assert set(judge_run(blocks(shared, 1.0)).noise) == {"short"}

@@ -287,3 +287,35 @@ def test_what_was_not_measured_names_the_command_that_does(of_blocks: Load) -> N
         of_blocks(repeated(as_reference(cell()), STEADY)),
     )
     assert found.verdict == "not measured yet" and "kokoro-lab sweep full" in found.reason
+
+
+def test_a_claim_is_about_a_process_of_its_own_and_read_from_shared_ones_only_where_there_is_none(
+    of_blocks: Load,
+) -> None:
+    own = repeated(as_reference(cell()), STEADY)
+    shared = repeated(as_reference(cell(process="shared")), [2 * value for value in STEADY])
+    both, alone = resolve(stated(150), of_blocks([*own, *shared])), resolve(stated(150), of_blocks(shared))
+    assert (both.verdict, both.cell) == ("met", "cpu, 2 threads")
+    assert (alone.verdict, alone.cell) == ("missed", "cpu, 2 threads, process shared")
+    named = stated(150, resolve={**SHORT, "rows": {**CELL, "process": "shared"}})
+    assert resolve(named, of_blocks([*own, *shared])).verdict == "missed"
+    assert resolve(named, of_blocks(own)).verdict == "not measured yet"
+
+
+def test_memory_and_start_up_are_never_read_from_a_shared_process(of_blocks: Load) -> None:
+    shared = of_blocks(repeated(as_reference(cell(process="shared")), STEADY, rss_mb=10.0))
+    for metric, unit in {"rss_mb": "MB", "rss_peak_mb": "MB", "startup_ms": "ms"}.items():
+        claim = stated(5_000, metric=metric, unit=unit)
+        assert resolve(claim, shared).verdict == "not measured yet", metric
+        assert shared.values(metric).empty
+    own = of_blocks(repeated(as_reference(cell()), STEADY, rss_mb=10.0))
+    assert resolve(stated(5_000, metric="rss_mb", unit="MB"), own).verdict == "met"
+
+
+def test_a_gain_is_never_taken_between_an_own_and_a_shared_process(of_blocks: Load) -> None:
+    base = repeated(cell(graph_level="basic"), STEADY, digest="basic")
+    shared = as_reference(cell(process="shared"))
+    fast = repeated(shared, [0.7 * value for value in STEADY], digest="all")
+    assert resolve(gain(), of_blocks([*base, *fast])).verdict == "not measured yet"
+    other = repeated(cell(graph_level="basic", process="shared"), STEADY, digest="basic")
+    assert resolve(gain(), of_blocks([*base, *fast, *other])).verdict == "met"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,13 @@ import pytest
 from report_blocks import RUN, as_reference, cell, repeated, stored
 
 from kokoro_lab.measure.records.cell import Block
+from kokoro_lab.measure.statistics.verdicts import counterparts
 from kokoro_lab.reports.findings.recommend import Advice, advice, next_steps, no_effect_lines
-from kokoro_lab.reports.rows.evidence import Evidence
+from kokoro_lab.reports.rows.evidence import Evidence, recipe_of
 from kokoro_lab.store import Store
 from kokoro_lab.sweeps.conclude import conclude
+from kokoro_lab.sweeps.job import Job
+from kokoro_lab.sweeps.plan import load_plan
 
 REFERENCE, OTHER, THIRD = as_reference(cell()), cell(threads=1), cell(threads=4)
 REFERENCE_LABEL, OTHER_LABEL, THIRD_LABEL = "cpu, 2 threads", "cpu, 1 thread", "cpu, 4 threads"
@@ -121,3 +124,33 @@ def test_two_levels_with_effects_of_their_own_are_no_placebo(concluded: Conclude
         *repeated(REFERENCE, around(100), digest="first"), *repeated(OTHER, around(100), digest="second")
     )
     assert no_effect_lines(evidence) == []
+
+
+def compared_texts(job: Job) -> set[str]:
+    """The texts that recommendations name: those at which a warm cell of the job is compared with another."""
+    pairs = counterparts(item.cell for item in job.planned())
+    return {cell.text_preset for cell in pairs if cell.state == "warm" and not cell.replica}
+
+
+@pytest.mark.parametrize("plan", ["decide", "full"])
+def test_a_plan_measures_every_variant_at_every_text_that_a_recommendation_names(plan: str, tmp_path: Path) -> None:
+    """A setting that is called the fastest of a text was compared with every variant there, not with some of them."""
+    jobs = load_plan(plan).jobs("r1", tmp_path)
+    (job,) = [job for job in jobs if job.notebook == "providers"]
+    variants = variants_of(load_plan("full").jobs("r1", tmp_path)) - set(ONE_TEXT)
+    assert {"int8", "kernels-fp32", "kernels-int16"} < variants
+    texts = compared_texts(job)
+    assert {"ultra-short", "short"} <= texts
+    for text in texts:
+        cells = {item.cell for item in job.planned() if item.cell.text_preset == text and item.cell.state == "warm"}
+        here = {recipe_of(cell.model) for cell in cells if cell.delivery == "whole"}
+        assert variants <= here, (text, variants - here)
+
+
+ONE_TEXT = {"tokens-66": "takes texts of one length"}
+"""Variants that no plan measures at every text, and why."""
+
+
+def variants_of(jobs: Sequence[Job]) -> set[str]:
+    """The recipes of the models that these jobs measure."""
+    return {recipe_of(item.cell.model) for job in jobs for item in job.planned()} - {""}
