@@ -36,8 +36,11 @@ from kokoro_lab.sweeps.current_verdicts import is_of_blocks, judged_again
 __all__ = ["NOT_COMPARED", "Verification", "verify"]
 
 TOLERANCE = 1e-9  # relative: the same numbers, summed in another order by another build of NumPy
-SECTIONS = ("answer", "recommendations", "measured", "noise", "providers", "bound", "comparisons", "claims_tested")
-MORE_SECTIONS = ("claims_open", "specification_tables", "sources", "provenance")
+SECTIONS = (
+    *("answer", "ladder", "key_figures", "claims_chart", "bound_chart", "recommendations", "measured", "noise"),
+    *("providers", "bound", "comparisons", "cells", "claims_tested", "claims_open", "specification_tables"),
+    *("sources", "provenance"),
+)
 PAGE = "index.html"
 MOST_PAGE_BYTES = 64 << 20
 GET_AGAIN = "get the report again"
@@ -229,7 +232,7 @@ def _sections(folder: Path, report: Report) -> Iterator[str]:
     """For each section of the page that shows figures: how it differs from what the tables give; empty where it does
     not."""
     page = _page(folder)
-    for name in (*SECTIONS, *MORE_SECTIONS):
+    for name in SECTIONS:
         made = str(getattr(report, name)())
         texts = [page_text(made), page_text(scrubbed(made))]
         yield (
