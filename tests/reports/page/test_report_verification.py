@@ -25,7 +25,7 @@ from kokoro_lab.reports.page import report_verification
 from kokoro_lab.reports.page.publish import publish
 from kokoro_lab.reports.page.report import Report
 from kokoro_lab.reports.page.report_data import FIGURES, TABLES_FOLDER, read_evidence, read_figures, write_data
-from kokoro_lab.reports.page.report_verification import MORE_SECTIONS, SECTIONS, verify
+from kokoro_lab.reports.page.report_verification import SECTIONS, verify
 from kokoro_lab.reports.rows.derived_metrics import DERIVED, EVENTS, SHARES, SOAK, SOUND
 from kokoro_lab.reports.rows.evidence import Evidence
 from kokoro_lab.store import Store
@@ -54,7 +54,7 @@ def rendered(judged: Path, evidence: Evidence) -> Path:
     folder = judged.parent / "reports" / RUN
     folder.mkdir(parents=True)
     report = Report(evidence, load_claims())
-    page = "\n".join(f"<h2>{name}</h2>{getattr(report, name)()}" for name in (*SECTIONS, *MORE_SECTIONS))
+    page = "\n".join(f"<h2>{name}</h2>{getattr(report, name)()}" for name in SECTIONS)
     (folder / "index.html").write_text(f"<html><body>{page}</body></html>", encoding="utf-8")
     write_data(folder, evidence, load_claims(), judged)
     return folder
