@@ -52,6 +52,8 @@ __all__ = [
     "write_data",
 ]
 
+NEEDED = tuple(name for name in TABLES if name != "runs")
+"""Tables that a report has; names, tags and notes of a run are its owner's and no evidence."""
 CLAIMS, FIGURES, TABLES_FOLDER = "claims.yaml", "figures.json", "tables"
 MOST_BYTES = 64 << 20
 METRICS = ("total_ms", "ttfa_ms", "rtf", "rss_mb")
@@ -193,7 +195,7 @@ def read_evidence(folder: Path, document: Mapping[str, Any]) -> tuple[Evidence, 
 def _read_tables(folder: Path) -> Archive:
     """The checked tables of a report's folder; InputError where one is missing."""
     archive = read_archive(folder / TABLES_FOLDER, whole=False)
-    missing = [name for name in TABLES if name not in archive.tables]
+    missing = [name for name in NEEDED if name not in archive.tables]
     if missing or not archive.manifest:
         what = f"table {missing[0]}" if missing else "manifest"
         raise InputError(f"{folder / TABLES_FOLDER} has no {what}; {RENDER_AGAIN}")
