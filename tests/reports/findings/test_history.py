@@ -71,7 +71,11 @@ class Past:
         last, before = self._tables.pop(), self._tables.pop()
         at = {name: rows.column_names.index("run_id") for name, rows in last.items()}
         joined = {
-            name: rows.set_column(at[name], "run_id", pa.array([before[name]["run_id"][0].as_py()] * rows.num_rows))
+            name: rows.set_column(
+                at[name],
+                rows.schema.field(at[name]),
+                pa.array([before[name]["run_id"][0].as_py()] * rows.num_rows, pa.string()),
+            )
             for name, rows in last.items()
         }
         self._tables.append({name: pa.concat_tables([before[name], joined[name]]) for name in joined})
