@@ -102,7 +102,12 @@ def show(
     if limit is not None:
         frame = frame.tail(limit)
     rows: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
-    seals = {} if run_id is None else {"seal": asdict(store.seals(run_id)[run_id])}
+    seals = {}
+    if run_id is not None:
+        found = store.seals(run_id).get(run_id)
+        if found is None and not rows:
+            raise NothingMeasuredError(f"run {run_id!r} has no rows that can be read; see `kokoro-lab results check`")
+        seals = {"seal": None if found is None else asdict(found)}
     if as_json:
         print_json({"rows": rows, "table": table, "version": _version(store, table, version), "total": total, **seals})
     elif not rows:

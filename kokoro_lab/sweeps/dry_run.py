@@ -24,7 +24,7 @@ from kokoro_lab.text.languages import canonical_language
 
 __all__ = ["faults", "unavailable_providers"]
 
-PARAMETER = "job"
+PARAMETER = "job_file"
 """The parameter by which papermill gives a notebook its job."""
 
 

@@ -173,7 +173,9 @@ def test_rows_land_in_the_tables_and_a_run_measures_only_what_is_missing(
     both = run_benchmark(tiny(2), "r", budget_s=3600.0)
     assert {block.key for block in first} < {block.key for block in both}
     assert len(both) == 4
-    monkeypatch.setattr("kokoro_lab.measure.sampling.sampler.launch", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(
+        "kokoro_lab.measure.sampling.sampler.launch_visit", lambda *_, **__: pytest.fail("measured again")
+    )
     assert run_benchmark(tiny(2), "r", budget_s=3600.0) == both
     monkeypatch.setattr("kokoro_lab.sweeps.run.expected_parts", lambda cell: {"model": "another file's"})
     with pytest.raises(PlanError, match="other bytes than would be measured now: model 'tiny'; give another run id"):

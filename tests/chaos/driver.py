@@ -162,7 +162,7 @@ def _measure(lab: Lab, shown: mmap.mmap) -> None:
 
     shown[0] = PHASES.index("planning")
     sampler._Sampling._measure = during("before a worker", "judging", sampler._Sampling._measure)  # type: ignore[method-assign]
-    sampler.launch = during("in a worker", "judging", sampler.launch)
+    sampler.launch_visit = during("in a worker", "judging", sampler.launch_visit)
     Store.append_block = during("committing", "after a commit", Store.append_block)  # type: ignore[method-assign]
     Store.compact = during("ending", "ending", Store.compact)  # type: ignore[method-assign]
     job = CellJob(

@@ -331,7 +331,7 @@ def test_files_are_made_cold_when_everything_else_is_prepared(
     cell = Cell("tiny", TEXT, environment="kokoro-onnx", state="cold")
     launch(cell, tmp_path, command=(sys.executable, "-c", ""), made_cold=made_cold)
     assert steps == ["hashed", "dropped"]
-    assert json.loads((tmp_path / "job.json").read_text())["cold"] == {"measured": "cold"}
+    assert json.loads((tmp_path / "job.json").read_text())["cells"][0]["cold"] == {"measured": "cold"}
 
 
 @pytest.mark.slow

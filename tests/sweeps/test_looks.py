@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,8 +75,8 @@ def test_what_is_judged_again_has_the_level_of_its_looks(store: Store) -> None:
     blocks = rounds(REFERENCE, 10.0, 6) + rounds(SLOWER, 20.0, 6)
     keep(store, "r1", *blocks)
     conclude(store, "r1", {REFERENCE.id, SLOWER.id}, looks=2)
-    again = judged_again(store.rows("verdicts"), store.rows("cells"), store.rows("samples"))
-    assert {row["verdict"] for row in again if row["details"]["kind"] == "cell"} == {"inconclusive"}
+    again = judged_again(store.rows("verdicts"), store.rows("cells"), store.rows("samples")).to_pylist()
+    assert {row["verdict"] for row in again if json.loads(row["details"])["kind"] == "cell"} == {"inconclusive"}
 
 
 def test_a_stream_is_decided_by_its_first_audio() -> None:

@@ -95,7 +95,9 @@ def test_tuning_measures_what_is_installed_keeps_what_it_found_and_goes_on_where
     assert kept is not None
     assert (kept.source, kept.measured) == ("tiny", ("tiny-optimized",))
     before = tuned_path().stat().st_mtime_ns
-    monkeypatch.setattr("kokoro_lab.measure.sampling.sampler.launch", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(
+        "kokoro_lab.measure.sampling.sampler.launch_visit", lambda *_, **__: pytest.fail("measured again")
+    )
     assert told(capsys, *words)["rows"] == found["rows"]
     assert tuned_path().stat().st_mtime_ns > before
 

@@ -37,7 +37,9 @@ def test_variants_are_measured_into_the_tables_and_a_run_is_continued(
     assert row.load_ms is not None and row.load_ms > 0
     assert (row.low, row.high) == (None, None), "one pair has no interval"
     assert len(Store(timing.results.tables).done("r")) == 2
-    monkeypatch.setattr("kokoro_lab.measure.sampling.sampler.launch", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(
+        "kokoro_lab.measure.sampling.sampler.launch_visit", lambda *_, **__: pytest.fail("measured again")
+    )
     assert bench("tiny", ["tiny-optimized"], timing) == [row]
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kokoro_lab.measure.statistics.intervals import Interval
 from kokoro_lab.reports.claims.resolution import Resolution
 from kokoro_lab.reports.drawing.fragments import Html, note
 from kokoro_lab.reports.drawing.interval_chart import ChartRow, Tone, interval_chart
 from kokoro_lab.reports.findings.bound import Bound
 from kokoro_lab.reports.findings.ladder import Ladder, Rung
-from kokoro_lab.reports.rows.cell_summary import NARROW_SPACE, number, reach
+from kokoro_lab.reports.rows.cell_summary import NARROW_SPACE, number, reach, stated
 
 __all__ = ["bound_chart", "claims_chart", "claims_rows", "ladder_chart", "ladder_rows"]
 
@@ -98,12 +99,12 @@ def _claim_row(item: Resolution) -> ChartRow:
     gap, claim = item.gap, item.claim
     assert gap is not None
     unit = "" if claim.unit == "s/s" else claim.unit
-    measured = "" if item.measured is None else f"{number(item.measured.center)} {unit}".rstrip()
+    measured = "" if item.measured is None else stated(item.measured, unit)
     return ChartRow(
         name=claim.words.rstrip("."),
         value=gap,
-        words=f"{number(gap.center)}x",
-        interval=f"[{number(gap.low)}, {number(gap.high)}]" if gap.known and gap.low and gap.high else "",
+        words=_factor(gap),
+        interval=_ends(gap),
         verdict=item.verdict.replace("inconclusive", "undecided"),
         sign=SIGNS.get(item.verdict, "?"),
         tone=TONES.get(item.verdict, "quiet"),
@@ -111,6 +112,19 @@ def _claim_row(item: Resolution) -> ChartRow:
         href=f"#claim-{claim.id}",
         outside=item.verdict == "inconclusive",
     )
+
+
+def _factor(gap: Interval) -> str:
+    """The middle of a gap; a row has its ends beside it."""
+    middle = gap.center
+    return f"{number(middle)}x"
+
+
+def _ends(gap: Interval) -> str:
+    """The ends of a gap, or why it has none."""
+    if gap.known and gap.low and gap.high:
+        return f"[{number(gap.low)}, {number(gap.high)}]"
+    return f"({reach(gap)})"
 
 
 def claims_chart(rows: Sequence[ChartRow], caption: str) -> Html:
@@ -132,10 +146,8 @@ def bound_chart(cell_bounds: Sequence[Bound], names: Mapping[str, str], most: in
         ChartRow(
             name=names.get(bound.cell_id, bound.label),
             value=bound.gap,
-            words=f"{number(bound.gap.center)}x",
-            interval=f"[{number(bound.gap.low)}, {number(bound.gap.high)}]"
-            if bound.gap.known and bound.gap.low and bound.gap.high
-            else f"({reach(bound.gap)})",
+            words=_factor(bound.gap),
+            interval=_ends(bound.gap),
             verdict="measure again" if bound.below_bound else f"{_share(bound)} unattributed",
             sign="?" if bound.below_bound else "",
             tone="unsure" if bound.below_bound else "quiet",

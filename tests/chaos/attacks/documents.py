@@ -126,13 +126,17 @@ def json_readers(folder: Path) -> list[Reader]:
         Reader(
             "environment marker", (marker,), _file(folder, "environments/e/environment.json", partial(_look, folder))
         ),
-        Reader("lock's holder", ({"pid": 1, "purpose": "x"},), _file(folder, "holder.json", lock._describe)),
+        Reader("lock's holder", ({"pid": 1, "purpose": "x"},), _file(folder, "m.holder.json", _holder)),
         Reader("job", (job.model_dump(mode="json"),), _file(folder, "job.json", lambda path: Job.read(path).planned())),
         Reader("noise file", (noise,), _file(folder, "noise.json", read_noise)),
         Reader("manifest", (dataclasses.asdict(manifest),), _file(folder, "manifest.json", Manifest.read)),
         Reader("catalogue", (_catalogue(),), _file(folder, "models.json", partial(_known, folder))),
         Reader("cached speech", (_HEAD,), partial(_cached, folder / "cache")),
     ]
+
+
+def _holder(path: Path) -> object:
+    return lock._described(path.with_name("m.lock"))
 
 
 def _tiny_model(folder: Path) -> ModelFile:

@@ -201,7 +201,7 @@ def test_the_worker_runs_inside_and_sees_our_package_alone(shop: Path, home: Pat
     code = (
         "import json, sys, pathlib, kokoro_lab.measure.records.cell, parrot\n"
         "from importlib.util import find_spec\n"
-        "job = json.loads(pathlib.Path(sys.argv[1]).read_text())\n"
+        "(job,) = json.loads(pathlib.Path(sys.argv[1]).read_text())['cells']\n"
         "seen = [name for name in ('numpy', 'pandas', 'pytest', 'tests', 'notebooks') if find_spec(name)]\n"
         "result = {'status': 'ok', 'error': ' '.join(seen), 'versions': {'prefix': sys.prefix}}\n"
         "pathlib.Path(job['result']).write_text(json.dumps(result))\n"

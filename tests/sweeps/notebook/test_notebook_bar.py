@@ -21,7 +21,7 @@ from kokoro_lab.sweeps.notebook.notebook_bar import (
 )
 from kokoro_lab.sweeps.progress import Progress
 
-WORKER = (sys.executable, str(Path(__file__).parents[1] / "support" / "sweep_worker.py"))
+WORKER = (sys.executable, str(Path(__file__).parents[2] / "support" / "sweep_worker.py"))
 
 
 class Clock:
