@@ -84,7 +84,7 @@ def test_a_notebook_that_papermill_cannot_use_is_a_fault(
     path.write_text(json.dumps(notebook))
     monkeypatch.setattr(dry_run, "notebook_file", lambda name: path)
     (fault,) = found(jobs())
-    assert "no parameter 'job'" in fault
+    assert "no parameter 'job_file'" in fault
     path.write_text("{")
     (fault,) = found(jobs())
     assert "correct the notebook" in fault
