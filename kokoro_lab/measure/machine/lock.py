@@ -31,6 +31,7 @@ __all__ = ["HOLDER_VARIABLE", "exclusive_measurement", "lock_path", "machine_hel
 
 ADVICE = "set TMPDIR to a folder that can be written, or KOKORO_LAB_LOCK to a file"
 MOST_HOLDER_BYTES = 1 << 16
+LARGEST_PID = 2**31 - 1
 POLL_S = 1.0  # between two looks at a lock that another process holds
 
 HOLDER_VARIABLE = "KOKORO_LAB_LOCK_HOLDER"
@@ -226,14 +227,14 @@ def _holder(where: Path) -> _Holder | None:
         holder = as_record(_Holder, values, what="lock's holder")
     except InputError:
         return None
-    return holder if psutil.pid_exists(holder.pid) else None
+    return holder if 0 < holder.pid <= LARGEST_PID and psutil.pid_exists(holder.pid) else None
 
 
 def _clock(moment: str) -> str:
     """A stored moment as local time, with the date where it is another day's; empty for what is no moment."""
     try:
         local = datetime.datetime.fromisoformat(moment).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a moment at the end of the calendar
         return ""
     today = datetime.datetime.now().astimezone().date()
     return f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
