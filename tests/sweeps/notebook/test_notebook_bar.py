@@ -154,6 +154,7 @@ def job(places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     return Job(**values, model="tiny", results=places)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_measurement_keeps_its_blocks_and_continues(
     job: Job, shown: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
