@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +132,8 @@ class Pipeline:
             self._known.notify_all()
 
     def _run(self, stage: str, work: Callable[[StageClock], None]) -> None:
-        output: Channel[StageFailure] = {"reading": self.planned, "inference": self.spoken, "audio": self.chunks}[stage]  # type: ignore[assignment]
+        outputs: dict[str, Channel[Any]] = {"reading": self.planned, "inference": self.spoken, "audio": self.chunks}
+        output = outputs[stage]
         clock = self.clocks[stage]
         clock.start()
         try:

@@ -13,6 +13,7 @@ import time
 
 STARTED_NS = time.monotonic_ns()  # the interpreter is running; imports follow
 
+import importlib  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import stat  # noqa: E402
@@ -153,7 +154,7 @@ def _import_engine(cell: Cell) -> None:
     from kokoro_lab.measure.peers.adapters import ADAPTERS
 
     if cell.environment not in ADAPTERS:  # the start of a peer engine must not include importing ours
-        import kokoro_lab.engine.engine  # noqa: F401
+        importlib.import_module("kokoro_lab.engine.engine")
 
 
 def _failure(error: Exception) -> BlockResult:

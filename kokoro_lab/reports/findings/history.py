@@ -15,6 +15,7 @@ from kokoro_lab.errors import NothingMeasuredError
 from kokoro_lab.reports.findings.change_history import FIGURES, ChangeHistory, change_history
 from kokoro_lab.reports.rows.evidence import cell_label, other_bytes
 from kokoro_lab.reports.rows.frame_statistics import rows_ratio
+from kokoro_lab.store.blocks import records
 from kokoro_lab.store.layout import Results
 from kokoro_lab.store.sides import StoredRun
 from kokoro_lab.store.sides import history as stored_runs
@@ -127,10 +128,9 @@ def _commit(commit: Any, dirty: Any) -> str:
 
 def _names(rows: pd.DataFrame) -> list[str]:
     """Names that identify a cell across runs: text, label and model, and the machine where there are several."""
-    records: list[Mapping[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
     several = rows["machine_id"].nunique() > 1
     return [
         f"{row['text_preset']}, {cell_label(row)}, {row['model']}"
         + (f", machine {str(row['machine_id'])[:6]}" if several else "")
-        for row in records
+        for row in records(rows)
     ]

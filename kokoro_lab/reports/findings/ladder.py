@@ -21,6 +21,7 @@ from kokoro_lab.reports.findings.setting_names import differing
 from kokoro_lab.reports.findings.statements import CitedRatio
 from kokoro_lab.reports.rows.evidence import Evidence, cached_speech
 from kokoro_lab.reports.rows.frame_statistics import rows_ratio
+from kokoro_lab.store.blocks import records
 
 __all__ = ["DECIDED", "Ladder", "Rung", "ladder"]
 
@@ -93,8 +94,7 @@ class Ladder:
 
 def ladder(evidence: Evidence) -> Ladder:
     """The ladder of a run; without rungs where nothing was compared."""
-    rows: list[dict[str, Any]] = evidence.cells.to_dict("records")  # type: ignore[assignment]
-    cells = {str(row["cell_id"]): row for row in rows}
+    cells = {str(row["cell_id"]): row for row in records(evidence.cells)}
     cached = set(evidence.cells.loc[cached_speech(evidence.cells), "cell_id"])
     known = [*_compared(evidence, cells, cached), *_streamed(evidence, cells)]
     counts = Counter((rung.text_preset, rung.characters) for rung in known if rung.cited is not None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -76,5 +76,4 @@ class _Module(Protocol):
 
 def adapter_for(environment: str) -> _Module:
     """Import the adapter of a peer's environment, and with it the engine. Raises KeyError for any other environment."""
-    module: object = importlib.import_module(ADAPTERS[environment].module)
-    return module  # type: ignore[return-value]
+    return cast("_Module", importlib.import_module(ADAPTERS[environment].module))
