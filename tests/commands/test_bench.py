@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import pytest
+from command_line import Cli
 
 from kokoro_lab.benchmarks.peer_bench import TABLE, read_table
-from kokoro_lab.cli import run
 from kokoro_lab.measure.peers import environments
 from kokoro_lab.measure.peers.environment_recipes import recipe
 from kokoro_lab.measure.peers.environments import MARKER, environments_folder
@@ -19,34 +17,6 @@ from kokoro_lab.models.catalog import resolve
 from kokoro_lab.store import Store
 from kokoro_lab.variants.make import make
 from kokoro_lab.variants.model_verification import ensure_verified
-
-
-@dataclass(frozen=True)
-class Printed:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-class Cli(Protocol):
-    def __call__(self, *arguments: str | Path) -> Printed: ...
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    for name in ("HOME", "RESULTS", "LOCK"):
-        monkeypatch.setenv(f"KOKORO_LAB_{name}", str(tmp_path / name.lower()))
-
-    def cli(*arguments: str | Path) -> Printed:
-        capsys.readouterr()
-        code = run([str(argument) for argument in arguments])
-        return Printed(code, *capsys.readouterr())
-
-    return cli
 
 
 @pytest.fixture

@@ -3,44 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import pytest
+from command_line import Cli
 
 from kokoro_lab.benchmarks.self_test_parts import CheckOutcome
 from kokoro_lab.benchmarks.simulation import kind_rows
-from kokoro_lab.cli import run
 from kokoro_lab.commands.benchmarking import instrument
-
-
-@dataclass(frozen=True)
-class Printed:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-class Cli(Protocol):
-    def __call__(self, *arguments: str | Path) -> Printed: ...
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    for name in ("HOME", "RESULTS", "LOCK"):
-        monkeypatch.setenv(f"KOKORO_LAB_{name}", str(tmp_path / name.lower()))
-
-    def cli(*arguments: str | Path) -> Printed:
-        capsys.readouterr()
-        code = run([str(argument) for argument in arguments])
-        return Printed(code, *capsys.readouterr())
-
-    return cli
 
 
 @pytest.mark.parametrize(

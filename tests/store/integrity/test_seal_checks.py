@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from sealed_rows import Rows, put
 from store_blocks import RECORD, block
 
 from kokoro_lab.cli import run
@@ -18,23 +19,6 @@ from kokoro_lab.store.layout import Results
 from kokoro_lab.store.rows import cell_row, sample_rows
 from kokoro_lab.store.schema import TABLES
 from kokoro_lab.store.table import arrow_rows
-
-Rows = tuple[pa.Table, pa.Table]
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
-    store = Store(tmp_path_factory.mktemp("sealed") / "tables")
-    for number in range(4):
-        store.append_block(RECORD, block(number))
-    return store.rows("cells"), store.rows("samples")
-
-
-def put(table: pa.Table, column: str, place: int, value: object) -> pa.Table:
-    at = table.column_names.index(column)
-    values = table[column].to_pylist()
-    values[place] = value
-    return table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type))
 
 
 def test_readers_leave_an_altered_block_out_and_the_check_takes_it_out(

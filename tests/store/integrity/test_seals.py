@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sealed_rows import Rows, put
 from store_blocks import RECORD, block, cell, keep
 
 from kokoro_lab.cli import run
@@ -32,23 +33,6 @@ from kokoro_lab.store.integrity.seals import (
 from kokoro_lab.store.rows import cell_row, sample_rows
 from kokoro_lab.store.schema import TABLES
 from kokoro_lab.store.table import arrow_rows
-
-Rows = tuple[pa.Table, pa.Table]
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
-    store = Store(tmp_path_factory.mktemp("sealed") / "tables")
-    for number in range(4):
-        store.append_block(RECORD, block(number))
-    return store.rows("cells"), store.rows("samples")
-
-
-def put(table: pa.Table, column: str, place: int, value: object) -> pa.Table:
-    at = table.column_names.index(column)
-    values = table[column].to_pylist()
-    values[place] = value
-    return table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type))
 
 
 def test_blocks_are_sealed_as_they_are_stored_and_continue_one_chain(rows: Rows) -> None:
